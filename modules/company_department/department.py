@@ -1,0 +1,455 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+import datetime as dt
+from collections import defaultdict
+
+from sql.conditionals import NullIf
+from sql.operators import Equal
+
+from trytond.i18n import gettext
+from trytond.model import (
+    DeactivableMixin, Exclude, Index, ModelSQL, ModelView, fields, tree)
+from trytond.pool import Pool
+from trytond.pyson import Eval, If
+from trytond.tools import grouped_slice
+from trytond.transaction import Transaction
+
+from .exceptions import DelegationValidationError, MemberValidationError
+
+
+def _at(date, prefix=''):
+    "Return the domain of what is valid at the date"
+    return [
+        ['OR',
+            (prefix + 'start_date', '=', None),
+            (prefix + 'start_date', '<=', date),
+            ],
+        ['OR',
+            (prefix + 'end_date', '=', None),
+            (prefix + 'end_date', '>=', date),
+            ],
+        ]
+
+
+class PeriodMixin:
+    __slots__ = ()
+
+    start_date = fields.Date(
+        "Start Date",
+        domain=[
+            If(Eval('start_date') & Eval('end_date'),
+                ('start_date', '<=', Eval('end_date')),
+                ()),
+            ])
+    end_date = fields.Date(
+        "End Date",
+        domain=[
+            If(Eval('start_date') & Eval('end_date'),
+                ('end_date', '>=', Eval('start_date')),
+                ()),
+            ])
+
+    def _overlaps(self, other):
+        return (
+            (self.start_date or dt.date.min) <= (other.end_date or dt.date.max)
+            and (other.start_date or dt.date.min) <= (
+                self.end_date or dt.date.max))
+
+
+class Department(
+        tree(separator=' / '), DeactivableMixin, ModelSQL, ModelView):
+    __name__ = 'company.department'
+    _history = True
+
+    company = fields.Many2One(
+        'company.company', "Company", required=True, ondelete='RESTRICT')
+    code = fields.Char("Code")
+    name = fields.Char("Name", required=True, translate=True)
+    parent = fields.Many2One(
+        'company.department', "Parent", ondelete='RESTRICT',
+        domain=[
+            ('company', '=', Eval('company', -1)),
+            ],
+        help="The department to which this one reports.")
+    childs = fields.One2Many(
+        'company.department', 'parent', "Children",
+        domain=[
+            ('company', '=', Eval('company', -1)),
+            ])
+    head = fields.Many2One(
+        'company.employee', "Head", ondelete='RESTRICT',
+        domain=[
+            ('company', '=', Eval('company', -1)),
+            ],
+        help="The person who leads the department and belongs to it.")
+    members = fields.One2Many(
+        'company.department.member', 'department', "Members",
+        help="The other persons who belong to the department.")
+    responsibility = fields.Text(
+        "Responsibility", translate=True,
+        help="What the department answers for.")
+    mine = fields.Function(
+        fields.Boolean("My Department"), 'get_mine', searcher='search_mine')
+
+    @classmethod
+    def __setup__(cls):
+        cls.code.search_unaccented = False
+        super().__setup__()
+        t = cls.__table__()
+        cls._sql_constraints += [
+            ('code_unique',
+                Exclude(
+                    t,
+                    (t.company, Equal),
+                    (NullIf(t.code, ''), Equal),
+                    where=t.active == True),
+                'company_department.msg_department_code_unique'),
+            ]
+        cls._sql_indexes.update({
+                Index(t, (t.head, Index.Equality())),
+                Index(t, (t.parent, Index.Equality())),
+                })
+        cls._order.insert(0, ('name', 'ASC'))
+
+    @classmethod
+    def default_company(cls):
+        return Transaction().context.get('company')
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, operand, *extra = clause
+        if operator.startswith('!') or operator.startswith('not '):
+            bool_op = 'AND'
+        else:
+            bool_op = 'OR'
+        return [bool_op,
+            super().search_rec_name(name, clause),
+            ('code', operator, operand, *extra),
+            ]
+
+    @classmethod
+    def copy(cls, departments, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('code')
+        default.setdefault('childs')
+        return super().copy(departments, default=default)
+
+    @classmethod
+    def _user_departments(cls, heads=False):
+        """Return the ids of the departments for which one of the employees of
+        the user may act today, as their own or as a substitute.
+
+        If heads is set, only those for which they act as head."""
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Delegation = pool.get('company.department.delegation')
+        User = pool.get('res.user')
+        employees = list(User.get_employees() or [])
+        if not employees:
+            return []
+        today = Date.today()
+        delegations = Delegation.search([
+                ('substitute', 'in', employees),
+                _at(today),
+                ])
+        own = cls._of_employees(
+            employees + [d.employee.id for d in delegations], today, heads)
+        departments = set()
+        for employee in employees:
+            departments |= own[employee]
+        for delegation in delegations:
+            delegated = own[delegation.employee.id]
+            if delegation.department:
+                delegated = delegated & {delegation.department.id}
+            departments |= delegated
+        return list(departments)
+
+    @classmethod
+    def _of_employees(cls, employees, date, heads=False):
+        "Return the set of department ids by id of employee at the date"
+        pool = Pool()
+        Member = pool.get('company.department.member')
+        departments = defaultdict(set)
+        for department in cls.search([('head', 'in', employees)]):
+            departments[department.head.id].add(department.id)
+        if not heads:
+            members = Member.search([
+                    ('employee', 'in', employees),
+                    ('department.active', '=', True),
+                    _at(date),
+                    ])
+            for member in members:
+                departments[member.employee.id].add(member.department.id)
+        return departments
+
+    @classmethod
+    def get_mine(cls, departments, name):
+        mine = set(cls._user_departments())
+        return {d.id: d.id in mine for d in departments}
+
+    @classmethod
+    def search_mine(cls, name, clause):
+        _, operator, value = clause
+        if (operator == '=' and value) or (operator == '!=' and not value):
+            operator = 'in'
+        else:
+            operator = 'not in'
+        return [('id', operator, cls._user_departments())]
+
+    @classmethod
+    def get_signatories(cls, departments, date):
+        """Return who may sign for each of the departments at the date.
+
+        The result is by id of department a dictionary of the persons who may
+        act to the set of those for whom each may: {employee: {employees}}.
+        Who belongs to the department acts as oneself, a substitute acts for
+        the person who is absent."""
+        pool = Pool()
+        Delegation = pool.get('company.department.delegation')
+        Employee = pool.get('company.employee')
+        Member = pool.get('company.department.member')
+
+        ids = {d.id for d in departments}
+        persons = {id_: set() for id_ in ids}
+        for department in cls.browse(ids):
+            if department.active and department.head:
+                persons[department.id].add(department.head.id)
+        for sub_ids in grouped_slice(ids):
+            members = Member.search([
+                    ('department', 'in', list(sub_ids)),
+                    ('department.active', '=', True),
+                    _at(date),
+                    ])
+            for member in members:
+                persons[member.department.id].add(member.employee.id)
+
+        absent = set().union(*persons.values())
+        delegations = defaultdict(list)
+        for sub_ids in grouped_slice(absent):
+            for delegation in Delegation.search([
+                        ('employee', 'in', list(sub_ids)),
+                        _at(date),
+                        ]):
+                delegations[delegation.employee.id].append(delegation)
+        employed = set()
+        for sub_ids in grouped_slice(absent.union(
+                    d.substitute.id for d in sum(delegations.values(), []))):
+            with Transaction().set_context(date=date):
+                employed.update(map(int, Employee.search([
+                                ('id', 'in', list(sub_ids)),
+                                ('active', '=', True),
+                                ])))
+
+        signatories = {}
+        for id_, principals in persons.items():
+            acts_for = defaultdict(set)
+            for principal in principals & employed:
+                acts_for[principal].add(principal)
+                for delegation in delegations[principal]:
+                    if (delegation.substitute.id in employed
+                            and (not delegation.department
+                                or delegation.department.id == id_)):
+                        acts_for[delegation.substitute.id].add(principal)
+            signatories[id_] = {
+                Employee(e): set(Employee.browse(p))
+                for e, p in acts_for.items()}
+        return signatories
+
+    def signatories(self, date):
+        """Return the list of employees who may sign for the department at the
+        date: its head, its members and their substitutes"""
+        signatories = self.get_signatories([self], date)[self.id]
+        return sorted(signatories, key=lambda e: e.rec_name)
+
+
+class Member(PeriodMixin, ModelSQL, ModelView):
+    __name__ = 'company.department.member'
+    _history = True
+
+    department = fields.Many2One(
+        'company.department', "Department", required=True, ondelete='CASCADE')
+    employee = fields.Many2One(
+        'company.employee', "Employee", required=True, ondelete='RESTRICT',
+        domain=[
+            ('company', '=', Eval('company', -1)),
+            ])
+    company = fields.Function(
+        fields.Many2One('company.company', "Company"),
+        'on_change_with_company', searcher='search_company')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        t = cls.__table__()
+        cls.__access__.add('department')
+        cls._sql_indexes.update({
+                Index(t, (t.department, Index.Equality())),
+                Index(t, (t.employee, Index.Equality())),
+                })
+
+    @fields.depends('department', '_parent_department.company')
+    def on_change_with_company(self, name=None):
+        return self.department.company if self.department else None
+
+    @classmethod
+    def search_company(cls, name, clause):
+        return [('department.' + clause[0], *clause[1:])]
+
+    def get_rec_name(self, name):
+        return self.employee.rec_name
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        return [('employee.rec_name', *clause[1:])]
+
+    @classmethod
+    def validate_fields(cls, members, field_names):
+        super().validate_fields(members, field_names)
+        cls.check_overlap(members, field_names)
+
+    @classmethod
+    def check_overlap(cls, members, field_names=None):
+        if field_names and not (field_names & {
+                    'department', 'employee', 'start_date', 'end_date'}):
+            return
+        for sub_members in grouped_slice(members):
+            sub_members = list(sub_members)
+            others = defaultdict(list)
+            for other in cls.search([
+                        ('department', 'in',
+                            list({m.department.id for m in sub_members})),
+                        ('employee', 'in',
+                            list({m.employee.id for m in sub_members})),
+                        ]):
+                others[other.department, other.employee].append(other)
+            for member in sub_members:
+                for other in others[member.department, member.employee]:
+                    if other != member and member._overlaps(other):
+                        raise MemberValidationError(gettext(
+                                'company_department.msg_member_overlap',
+                                employee=member.employee.rec_name,
+                                department=member.department.rec_name))
+
+
+class Delegation(PeriodMixin, ModelSQL, ModelView):
+    __name__ = 'company.department.delegation'
+    _history = True
+
+    company = fields.Many2One(
+        'company.company', "Company", required=True, ondelete='RESTRICT')
+    employee = fields.Many2One(
+        'company.employee', "Employee", required=True, ondelete='RESTRICT',
+        domain=[
+            ('company', '=', Eval('company', -1)),
+            ],
+        help="The person who is absent.")
+    substitute = fields.Many2One(
+        'company.employee', "Substitute", required=True, ondelete='RESTRICT',
+        domain=[
+            ('company', '=', Eval('company', -1)),
+            ],
+        help="The person who acts on behalf of the employee.")
+    department = fields.Many2One(
+        'company.department', "Department", ondelete='RESTRICT',
+        domain=[
+            ('company', '=', Eval('company', -1)),
+            ],
+        help="The department for which the substitute acts.\n"
+        "Leave empty for all those of the employee.")
+    reason = fields.Char("Reason")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        t = cls.__table__()
+        cls.start_date.required = True
+        cls.end_date.required = True
+        cls._sql_indexes.update({
+                Index(
+                    t,
+                    (t.employee, Index.Equality()),
+                    (t.end_date, Index.Range())),
+                Index(
+                    t,
+                    (t.substitute, Index.Equality()),
+                    (t.end_date, Index.Range())),
+                })
+        cls._order = [
+            ('start_date', 'DESC'),
+            ('id', 'DESC'),
+            ]
+
+    @classmethod
+    def default_company(cls):
+        return Transaction().context.get('company')
+
+    @classmethod
+    def default_employee(cls):
+        return Transaction().context.get('employee')
+
+    def get_rec_name(self, name):
+        return f'{self.employee.rec_name} → {self.substitute.rec_name}'
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, operand, *extra = clause
+        if operator.startswith('!') or operator.startswith('not '):
+            bool_op = 'AND'
+        else:
+            bool_op = 'OR'
+        return [bool_op,
+            ('employee.rec_name', operator, operand, *extra),
+            ('substitute.rec_name', operator, operand, *extra),
+            ]
+
+    @classmethod
+    def validate_fields(cls, delegations, field_names):
+        super().validate_fields(delegations, field_names)
+        cls.check_substitute(delegations, field_names)
+
+    @classmethod
+    def check_substitute(cls, delegations, field_names=None):
+        """Check that each absent person has one substitute at a time who is
+        not oneself and is not absent"""
+        if field_names and not (field_names & {
+                    'employee', 'substitute', 'department',
+                    'start_date', 'end_date'}):
+            return
+        for sub_delegations in grouped_slice(delegations):
+            sub_delegations = list(sub_delegations)
+            persons = {d.employee.id for d in sub_delegations}
+            persons |= {d.substitute.id for d in sub_delegations}
+            others = cls.search(['OR',
+                    ('employee', 'in', list(persons)),
+                    ('substitute', 'in', list(persons)),
+                    ])
+            for delegation in sub_delegations:
+                delegation._check_substitute(others)
+
+    def _check_substitute(self, others):
+        if self.employee == self.substitute:
+            raise DelegationValidationError(gettext(
+                    'company_department.msg_delegation_self',
+                    employee=self.employee.rec_name))
+        for other in others:
+            if other == self or not self._overlaps(other):
+                continue
+            if (self.department and other.department
+                    and self.department != other.department):
+                continue
+            if self.employee == other.employee:
+                raise DelegationValidationError(gettext(
+                        'company_department.msg_delegation_overlap',
+                        employee=self.employee.rec_name,
+                        substitute=other.substitute.rec_name,
+                        start=other.start_date,
+                        end=other.end_date))
+            for first, second in [(self, other), (other, self)]:
+                if first.substitute == second.employee:
+                    raise DelegationValidationError(gettext(
+                            'company_department.msg_delegation_chained',
+                            employee=first.employee.rec_name,
+                            absent=first.substitute.rec_name,
+                            substitute=second.substitute.rec_name,
+                            start=second.start_date,
+                            end=second.end_date))
