@@ -1,0 +1,119 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Department:
+    code: str
+    name: str
+    responsibility: str
+    parent: str | None = None
+
+
+@dataclass(frozen=True)
+class Person:
+    name: str
+    department: str | None = None
+    head: bool = False
+    login: str | None = None
+    role: str = ''
+    groups: list = field(default_factory=list)
+    language: str = 'en'
+
+    @property
+    def password(self):
+        return f'{self.login}demo'
+
+
+DEPARTMENTS = [
+    Department(
+        'GM', "General Management",
+        "Decides on price and overall risk where an order calls for it."),
+    Department(
+        'SALES', "Sales",
+        "Finds out what the customer requires, negotiates and settles what "
+        "the departments object to.", 'GM'),
+    Department(
+        'DESK', "Order Desk",
+        "Enters the orders, confirms them when every question is settled and "
+        "follows their execution.", 'GM'),
+    Department(
+        'RD', "Research and Development",
+        "Judges technical feasibility and designs what is customised.", 'GM'),
+    Department(
+        'PROD', "Production",
+        "Judges capacity, cycle time and special processes, and makes the "
+        "goods.", 'GM'),
+    Department(
+        'QA', "Quality",
+        "Documents the inspection requirements and inspects the goods.",
+        'PROD'),
+    Department(
+        'FIN', "Finance",
+        "Judges payment terms, margin and the customer's standing, and "
+        "collects the money.", 'GM'),
+    Department(
+        'LEGAL', "Legal",
+        "Checks the terms against law and regulation, liability and breach.",
+        'GM'),
+    Department(
+        'ARCH', "Archive Office",
+        "Keeps the originals of the contracts and the closed order files.",
+        'GM'),
+    ]
+
+_SALES = ['sale.group_sale']
+_REVIEW = ['sale_order_review.group_review']
+PEOPLE = [
+    Person(
+        "Anna Berg", 'SALES', login='sales', groups=_SALES,
+        role="enters quotations and submits them for review"),
+    Person(
+        "Jonas Vik", 'SALES', login='sales2', groups=_SALES,
+        role="another seller, with orders of his own"),
+    Person(
+        "Erik Lund", 'SALES', head=True, login='saleshead',
+        groups=[*_SALES, 'sale.group_sale_admin', *_REVIEW],
+        role="signs for Sales, the first stage of every review"),
+    Person(
+        "Kari Nilsen", 'DESK', head=True, login='orderdesk',
+        groups=[*_SALES, 'sale.group_sale_admin', 'stock.group_stock',
+            'production.group_production', *_REVIEW],
+        role="confirms what is approved and follows the execution"),
+    Person("Nils Haugen", 'RD', head=True),
+    Person(
+        "Li Na", 'RD', login='technical',
+        groups=['product.group_product_admin', *_REVIEW],
+        role="signs for R&D on behalf of its head, who is on leave"),
+    Person(
+        "Chen Wei", 'PROD', head=True, login='production', language='zh_CN',
+        groups=['production.group_production', 'stock.group_stock', *_REVIEW],
+        role="signs for Production; his client speaks Chinese"),
+    Person(
+        "Marit Dahl", 'QA', head=True, login='quality', groups=_REVIEW,
+        role="signs for Quality where inspection is special"),
+    Person(
+        "Bjørn Aas", 'FIN', head=True, login='finance',
+        groups=['account.group_account', 'account.group_account_admin',
+            *_REVIEW],
+        role="signs for Finance; large orders need a colleague as well"),
+    Person(
+        "Sofie Holm", 'FIN', login='finance2',
+        groups=['account.group_account', *_REVIEW],
+        role="the colleague who signs large orders too"),
+    Person(
+        "Henrik Moe", 'LEGAL', head=True, login='legal', groups=_REVIEW,
+        role="signs for Legal where the terms are unusual"),
+    Person(
+        "Ingrid Solberg", 'GM', head=True, login='manager',
+        groups=[*_SALES, *_REVIEW],
+        role="decides on thin margins and very large orders"),
+    Person("Torill Bakke", 'ARCH', head=True),
+    Person(
+        "Astrid Eide", login='auditor', groups=[],
+        role="reads every review and changes nothing"),
+    Person(
+        "Administrator", login='admin',
+        role="sets up rules, departments and users"),
+    ]
