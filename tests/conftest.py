@@ -1,0 +1,43 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+import pytest
+
+from .database import setup_environment, setup_process
+
+DATABASES = {'sqlite', 'postgresql'}
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        '--database', choices=sorted(DATABASES), default='sqlite',
+        help="the kind of database to test against (default: sqlite)")
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        'markers', "sqlite: runs only once, with SQLite")
+    config.addinivalue_line(
+        'markers', "postgresql: runs only with PostgreSQL")
+    database = config.getoption('database')
+    worker = getattr(config, 'workerinput', None)
+    if not worker:
+        setup_environment(config, database)
+    setup_process(database, worker)
+
+
+def pytest_collection_modifyitems(config, items):
+    others = DATABASES - {config.getoption('database')}
+    deselected = [
+        i for i in items if any(map(i.get_closest_marker, others))]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [i for i in items if i not in deselected]
+    for item in items:
+        # The tests of a class share its database
+        if cls := getattr(item, 'cls', None):
+            item.add_marker(pytest.mark.xdist_group(
+                    f'{cls.__module__}.{cls.__qualname__}'))
+
+
+def pytest_report_header(config):
+    return f"database: {config.getoption('database')}"

@@ -1,0 +1,55 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+"Stock Tryton behaves the same beside our modules when they are not set up"
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from .tools import MODULES, run_scenario, scenarios
+
+UPSTREAM = [
+    'account_invoice_stock',
+    'sale',
+    'sale_amendment',
+    'sale_complaint',
+    'sale_credit_limit',
+    'sale_history',
+    ]
+
+
+def upstream_scenarios():
+    # Find the files without an import of trytond
+    trytond, = find_spec('trytond').submodule_search_locations
+    return [
+        s for name in UPSTREAM
+        for s in scenarios(
+            Path(trytond, 'modules', name, 'tests'), 'scenario_*.rst')]
+
+
+@pytest.fixture
+def beside_ours(monkeypatch):
+    "Activate our modules together with those of the scenario"
+    from proteus import Model
+    from trytond.tests import tools
+
+    activate_modules = tools.activate_modules
+    activated = set()
+
+    def activate_ours(modules, *setup):
+        if isinstance(modules, str):
+            modules = [modules]
+        config = activate_modules([*modules, *MODULES], *setup)
+        Module = Model.get('ir.module')
+        activated.update(
+            m.name for m in Module.find([('state', '=', 'activated')]))
+        return config
+
+    monkeypatch.setattr(tools, 'activate_modules', activate_ours)
+    return activated
+
+
+@pytest.mark.parametrize('path, variables', upstream_scenarios())
+def test_scenario(path, variables, beside_ours):
+    run_scenario(path, variables)
+    assert beside_ours >= set(MODULES)
