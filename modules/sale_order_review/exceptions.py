@@ -1,0 +1,28 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+from trytond.exceptions import UserError, UserWarning
+from trytond.model.exceptions import ValidationError
+
+
+class ReviewError(UserError):
+    pass
+
+
+class ReviewRequiredError(ReviewError):
+    pass
+
+
+class RuleError(ReviewError):
+    pass
+
+
+class SignoffError(ReviewError):
+    pass
+
+
+class SignoffLateWarning(UserWarning):
+    pass
+
+
+class RuleValidationError(ValidationError):
+    pass

@@ -1,0 +1,1385 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+import datetime as dt
+import json
+from collections import defaultdict
+from itertools import groupby
+
+from trytond.i18n import gettext
+from trytond.model import (
+    Index, ModelSQL, ModelStorage, ModelView, Unique, Workflow, fields)
+from trytond.model.exceptions import AccessError
+from trytond.modules.currency.fields import Monetary
+from trytond.pool import Pool
+from trytond.pyson import Date, Eval, If
+from trytond.tools import grouped_slice
+from trytond.transaction import Transaction, without_check_access
+
+from . import snapshot as snapshots
+from .exceptions import ReviewError, SignoffError, SignoffLateWarning
+
+
+def _recording():
+    "Let the records of the reviews be modified"
+    return Transaction().set_context(_sale_review=True)
+
+
+def _date(value):
+    "Return the text of the date in the language of the user"
+    Lang = Pool().get('ir.lang')
+    return Lang.get().strftime(value) if value else ''
+
+
+class EvidenceMixin(ModelStorage):
+    """What is recorded of a review: nobody creates, changes or deletes it but
+    the review itself, whatever the rights of who asks"""
+    __slots__ = ()
+
+    @classmethod
+    def check_modification(cls, mode, records, values=None, external=False):
+        super().check_modification(
+            mode, records, values=values, external=external)
+        if not Transaction().context.get('_sale_review'):
+            cls._deny_modification(mode, records)
+
+    @classmethod
+    def _deny_modification(cls, mode, records):
+        raise AccessError(gettext(
+                f'sale_order_review.msg_evidence_{mode}',
+                **cls.__names__(record=records[0])))
+
+
+class Plan:
+    "The review that a sale would get"
+    __slots__ = ('sale', 'previous', 'signoffs', 'snapshot', 'text')
+
+    def __init__(self, sale, previous, snapshot):
+        self.sale = sale
+        self.previous = previous
+        self.snapshot = snapshot
+        self.text = snapshots.dumps(snapshot)
+        self.signoffs = []
+
+    @property
+    def stage(self):
+        "The first stage at which somebody must sign"
+        return min(
+            (s['stage'] for s in self.signoffs if not s['carried_from']),
+            default=None)
+
+
+class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
+    __name__ = 'sale.review'
+    _rec_name = 'number'
+
+    number = fields.Char("Number", required=True, readonly=True)
+    company = fields.Many2One(
+        'company.company', "Company", required=True, readonly=True,
+        ondelete='RESTRICT')
+    origin = fields.Reference(
+        "Origin", 'get_origins', required=True, readonly=True)
+    sale = fields.Many2One(
+        'sale.sale', "Sale", required=True, readonly=True, ondelete='RESTRICT')
+    party = fields.Function(
+        fields.Many2One(
+            'party.party', "Party",
+            context={
+                'company': Eval('company', -1),
+                },
+            depends={'company'}),
+        'get_sale_field', searcher='search_sale_field')
+    round = fields.Integer("Round", required=True, readonly=True)
+    previous = fields.Many2One(
+        'sale.review', "Previous", readonly=True, ondelete='RESTRICT',
+        states={
+            'invisible': ~Eval('previous'),
+            })
+    requested_by = fields.Many2One(
+        'company.employee', "Requested By", required=True, readonly=True,
+        ondelete='RESTRICT')
+    requested_at = fields.DateTime(
+        "Requested At", required=True, readonly=True)
+    entered_by = fields.Many2One(
+        'res.user', "Entered By", readonly=True, ondelete='RESTRICT',
+        help="The user who entered the order.")
+    closed_by = fields.Many2One(
+        'company.employee', "Closed By", readonly=True, ondelete='RESTRICT',
+        states={
+            'invisible': ~Eval('closed_at'),
+            })
+    closed_at = fields.DateTime(
+        "Closed At", readonly=True,
+        states={
+            'invisible': ~Eval('closed_at'),
+            })
+    currency = fields.Many2One(
+        'currency.currency', "Currency", required=True, readonly=True,
+        ondelete='RESTRICT')
+    untaxed_amount = Monetary(
+        "Untaxed", currency='currency', digits='currency', required=True,
+        readonly=True)
+    snapshot = fields.Text(
+        "Snapshot", required=True, readonly=True,
+        help="The content that was reviewed, as canonical JSON.")
+    digest = fields.Char(
+        "Digest", required=True, readonly=True,
+        help="The SHA-256 of the snapshot.")
+    differences = fields.Function(
+        fields.Text(
+            "Differences",
+            states={
+                'invisible': ~Eval('previous'),
+                },
+            help="What changed since the previous round."),
+        'get_differences_previous')
+    signoffs = fields.One2Many(
+        'sale.review.signoff', 'review', "Sign-offs", readonly=True)
+    required = fields.Integer(
+        "Required", required=True, readonly=True,
+        help="The number of departments that must sign.")
+    signed = fields.Integer(
+        "Signed", required=True, readonly=True,
+        help="The number of departments that have signed.")
+    progress = fields.Function(
+        fields.Float("Progress", digits=(1, 4)), 'get_progress')
+    state = fields.Selection([
+            ('open', "Open"),
+            ('approved', "Approved"),
+            ('returned', "Returned"),
+            ('withdrawn', "Withdrawn"),
+            ('superseded', "Superseded"),
+            ], "State", required=True, readonly=True, sort=False)
+
+    @classmethod
+    def __setup__(cls):
+        cls.number.search_unaccented = False
+        super().__setup__()
+        t = cls.__table__()
+        cls._sql_constraints += [
+            ('sale_round_unique', Unique(t, t.sale, t.round),
+                'sale_order_review.msg_review_round_unique'),
+            ]
+        cls._sql_indexes.update({
+                Index(t, (t.number, Index.Equality())),
+                Index(t, (t.previous, Index.Equality())),
+                Index(t, (t.requested_by, Index.Equality())),
+                Index(
+                    t,
+                    (t.state, Index.Equality(cardinality='low')),
+                    (t.requested_by, Index.Equality()),
+                    where=t.state == 'open'),
+                })
+        cls._order = [('id', 'DESC')]
+        cls._transitions |= {
+            ('open', 'approved'),
+            ('open', 'returned'),
+            ('open', 'withdrawn'),
+            ('approved', 'superseded'),
+            ('returned', 'superseded'),
+            ('withdrawn', 'superseded'),
+            }
+        cls._buttons.update({
+                'withdraw': {
+                    'invisible': Eval('state') != 'open',
+                    'icon': 'tryton-back',
+                    'depends': ['state'],
+                    },
+                })
+
+    @classmethod
+    def default_state(cls):
+        return 'open'
+
+    @classmethod
+    def get_origins(cls):
+        pool = Pool()
+        Rule = pool.get('sale.review.rule')
+        return Rule.get_subjects()
+
+    def get_rec_name(self, name):
+        return f'{self.number} ({self.round})'
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        return [('number', *clause[1:])]
+
+    def get_sale_field(self, name):
+        value = getattr(self.sale, name)
+        return value.id if value else None
+
+    @classmethod
+    def search_sale_field(cls, name, clause):
+        return [('sale.' + clause[0], *clause[1:])]
+
+    def get_progress(self, name):
+        return round(self.signed / self.required, 4) if self.required else 1.
+
+    def get_differences_previous(self, name):
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        if self.previous:
+            return '\n'.join(Sale.format_review_differences(
+                    json.loads(self.previous.snapshot),
+                    json.loads(self.snapshot)))
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(Eval('state').in_(['superseded', 'withdrawn']), 'muted',
+                    If(Eval('state') == 'returned', 'danger',
+                        If(Eval('state') == 'approved', 'success', '')))),
+            ]
+
+    @classmethod
+    def get_current(cls, sales):
+        "Return by sale its review of the last round"
+        reviews = {}
+        for sub_sales in grouped_slice(sales):
+            sub_sales = {s.id: s for s in sub_sales}
+            for review in cls.search([
+                        ('sale', 'in', list(sub_sales)),
+                        ], order=[('round', 'ASC')]):
+                reviews[sub_sales[review.sale.id]] = review
+        return reviews
+
+    @classmethod
+    def get_differences(cls, reviews):
+        """Return by sale the texts of what changed since it was submitted,
+        without the sales that are still as they were"""
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        current = Sale.get_review_snapshots([r.sale for r in reviews])
+        differences = {}
+        for review in reviews:
+            snapshot = current.get(review.sale)
+            if snapshots.digest(snapshots.dumps(snapshot)) != review.digest:
+                differences[review.sale] = Sale.format_review_differences(
+                    json.loads(review.snapshot),
+                    json.loads(snapshots.dumps(snapshot)))
+        return differences
+
+    def get_missing(self):
+        "Return the text of the departments that have not signed"
+        return ', '.join(
+            f'{s.department.rec_name} ({s.responsible})'
+            if s.responsible else s.department.rec_name
+            for s in self.signoffs if s.state in {'pending', 'waiting'})
+
+    @classmethod
+    @without_check_access
+    def plan(cls, sales):
+        """Return the list of plans of the reviews that the sales would get and
+        the list of texts of the problems that prevent it"""
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Rule = pool.get('sale.review.rule')
+        Sale = pool.get('sale.sale')
+        Signoff = pool.get('sale.review.signoff')
+
+        plans, problems, submitted = [], [], []
+        employees = {}
+        for sale in sales:
+            if sale.company not in employees:
+                employees[sale.company] = _get_employee(sale.company)
+            if problem := cls._get_problem(sale, employees[sale.company]):
+                problems.append(problem)
+            else:
+                submitted.append(sale)
+        if not submitted:
+            return plans, problems
+
+        previous = cls.get_current(submitted)
+        contents = Sale.get_review_snapshots(submitted)
+        for company, rules in _group_by_company(
+                Rule.get_reasons(submitted).items(), lambda i: i[0].company):
+            with Transaction().set_context(company=company.id):
+                today = Date.today()
+            for sale, reasons in rules:
+                if not reasons:
+                    problems.append(gettext(
+                            'sale_order_review.msg_submit_no_rule',
+                            sale=sale.rec_name))
+                    continue
+                plan = Plan(sale, previous.get(sale), contents[sale])
+                for rule, reason in reasons:
+                    plan.signoffs.append(
+                        Signoff.get_from_rule(rule, reason))
+                plan.signoffs.sort(key=lambda s: s['stage'])
+                Signoff.carry_over(plan)
+                plans.append(plan)
+            problems.extend(Signoff.plan_signatories(
+                    [p for p in plans if p.sale.company == company],
+                    employees[company], company, today))
+        return plans, problems
+
+    @classmethod
+    def _get_problem(cls, sale, employee):
+        "Return the text of why the sale cannot be submitted"
+        problem = None
+        if not employee:
+            return gettext('sale_order_review.msg_submit_employee',
+                sale=sale.rec_name, company=sale.company.rec_name)
+        elif sale.review_state == 'open':
+            problem = 'msg_submit_open'
+        elif sale.state != 'quotation' or not sale.number:
+            problem = 'msg_submit_quotation'
+        elif not any(l.type == 'line' for l in sale.lines):
+            problem = 'msg_submit_lines'
+        elif sale.review_state == 'approved':
+            problem = 'msg_submit_approved'
+        if problem:
+            return gettext(
+                f'sale_order_review.{problem}', sale=sale.rec_name)
+
+    @classmethod
+    @without_check_access
+    def submit(cls, sales):
+        """Submit the sales for review and return the reviews.
+
+        Each sale gets the next round of its reviews, which supersedes the
+        previous one, with a sign-off for each of the rules that apply to it.
+        Raise ReviewError with all the problems of all the sales."""
+        pool = Pool()
+        Configuration = pool.get('sale.configuration')
+        Sale = pool.get('sale.sale')
+        Signoff = pool.get('sale.review.signoff')
+
+        plans, problems = cls.plan(sales)
+        if problems:
+            raise ReviewError('\n'.join(problems))
+        now = dt.datetime.now()
+        reviews, to_notify = [], []
+        with _recording():
+            for company, c_plans in _group_by_company(
+                    plans, lambda p: p.sale.company):
+                sequence = Configuration(1).get_multivalue(
+                    'review_sequence', company=company.id)
+                employee = _get_employee(company)
+                cls.supersede([p.previous for p in c_plans if p.previous])
+                c_reviews = cls.create([{
+                            'number': number,
+                            'company': company.id,
+                            'origin': str(p.sale),
+                            'sale': p.sale.id,
+                            'round': p.previous.round + 1 if p.previous else 1,
+                            'previous': p.previous.id if p.previous else None,
+                            'requested_by': employee.id,
+                            'requested_at': now,
+                            'entered_by': p.sale.create_uid.id,
+                            'currency': p.sale.currency.id,
+                            'untaxed_amount': p.sale.untaxed_amount,
+                            'snapshot': p.text,
+                            'digest': snapshots.digest(p.text),
+                            'required': len(p.signoffs),
+                            'signed': len([
+                                    s for s in p.signoffs
+                                    if s['carried_from']]),
+                            }
+                        for number, p in zip(
+                            sequence.get_many(len(c_plans)), c_plans)])
+                to_notify += Signoff.create_planned(
+                    zip(c_reviews, c_plans), now)
+                cls._set_sale_state(c_reviews, 'open')
+                cls.approve([
+                        r for r, p in zip(c_reviews, c_plans)
+                        if p.stage is None])
+                reviews.extend(c_reviews)
+        Signoff.notify(to_notify)
+        return reviews
+
+    @classmethod
+    def _set_sale_state(cls, reviews, state):
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        if reviews:
+            Sale.write([r.sale for r in reviews], {'review_state': state})
+
+    @classmethod
+    @ModelView.button
+    def withdraw(cls, reviews):
+        """Withdraw the reviews: their sales can be reset to draft or submitted
+        again"""
+        reviews = [r for r in reviews if r.state == 'open']
+        if not reviews:
+            return
+        cls._close(reviews, 'withdrawn')
+        cls._set_sale_state(reviews, 'required')
+
+    @classmethod
+    @Workflow.transition('superseded')
+    def supersede(cls, reviews):
+        pass
+
+    @classmethod
+    def approve(cls, reviews):
+        if reviews:
+            cls._close(reviews, 'approved')
+            cls._set_sale_state(reviews, 'approved')
+            cls._notify_closed(reviews)
+
+    @classmethod
+    def return_(cls, reviews):
+        "Return the sales to draft, to be corrected and submitted again"
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        if reviews:
+            cls._close(reviews, 'returned')
+            Sale.draft([r.sale for r in reviews])
+            cls._set_sale_state(reviews, 'returned')
+            cls._notify_closed(reviews)
+
+    @classmethod
+    def _close(cls, reviews, state):
+        pool = Pool()
+        Signoff = pool.get('sale.review.signoff')
+        now = dt.datetime.now()
+        with _recording():
+            Signoff.write([
+                    s for r in reviews for s in r.signoffs
+                    if s.state in {'pending', 'waiting'}], {
+                    'state': 'cancelled',
+                    'closed_at': now,
+                    })
+            for company, reviews_ in _group_by_company(
+                    reviews, lambda r: r.company):
+                employee = _get_employee(company)
+                cls.write(reviews_, {
+                        'state': state,
+                        'closed_at': now,
+                        'closed_by': employee.id if employee else None,
+                        })
+        cls.log(reviews, 'transition', f'state:{state}')
+
+    @classmethod
+    def _notify_closed(cls, reviews):
+        by_employee = defaultdict(lambda: defaultdict(list))
+        for review in reviews:
+            by_employee[review.state][review.requested_by].append(review)
+        for state, employees in by_employee.items():
+            cls.notify_employees(
+                employees,
+                'tryton-ok' if state == 'approved' else 'tryton-back',
+                f'sale_order_review.msg_notification_{state}')
+
+    @classmethod
+    def notify_employees(
+            cls, employees, icon, message_id, description=None):
+        """Notify the users of the employees once each.
+
+        employees is a dictionary of lists of records by employee. The label
+        is the message with their number, and the description their names
+        unless another one is given."""
+        pool = Pool()
+        UserEmployee = pool.get('res.user-company.employee')
+        by_user = defaultdict(dict)
+        for sub_employees in grouped_slice(
+                list({e.id: e for e in employees}.values())):
+            for relation in UserEmployee.search([
+                        ('employee', 'in', [e.id for e in sub_employees]),
+                        ('user.active', '=', True),
+                        ]):
+                by_user[relation.user].update(
+                    (r, None) for r in employees[relation.employee])
+        for user, records in by_user.items():
+            records = list(records)
+            language = user.language.code if user.language else None
+            with Transaction().set_context(language=language):
+                type(records[0]).notify_user(
+                    records, icon,
+                    gettext(message_id, number=len(records)),
+                    description or ', '.join(
+                        r.notification_name for r in records[:5]),
+                    user=user)
+
+    @property
+    def notification_name(self):
+        "The name of the review in notifications"
+        return f'{self.sale.rec_name} – {self.sale.party.rec_name}'
+
+
+class Signoff(EvidenceMixin, ModelSQL, ModelView):
+    __name__ = 'sale.review.signoff'
+    _rec_name = 'name'
+
+    review = fields.Many2One(
+        'sale.review', "Review", required=True, readonly=True,
+        ondelete='RESTRICT')
+    company = fields.Many2One(
+        'company.company', "Company", required=True, readonly=True,
+        ondelete='RESTRICT')
+    sale = fields.Function(
+        fields.Many2One('sale.sale', "Sale"),
+        'get_review_field', searcher='search_review_field')
+    party = fields.Function(
+        fields.Many2One(
+            'party.party', "Party",
+            context={
+                'company': Eval('company', -1),
+                },
+            depends={'company'}),
+        'get_review_field', searcher='search_review_field')
+    currency = fields.Function(
+        fields.Many2One('currency.currency', "Currency"),
+        'get_review_field')
+    untaxed_amount = fields.Function(Monetary(
+            "Untaxed", currency='currency', digits='currency'),
+        'get_review_field')
+    requested_by = fields.Function(
+        fields.Many2One('company.employee', "Requested By"),
+        'get_review_field', searcher='search_review_field')
+    requested_at = fields.Function(
+        fields.DateTime("Requested At"),
+        'get_review_field', searcher='search_review_field')
+    round = fields.Function(
+        fields.Integer("Round"),
+        'get_review_field', searcher='search_review_field')
+    differences = fields.Function(
+        fields.Text(
+            "Differences",
+            states={
+                'invisible': ~Eval('differences'),
+                },
+            help="What changed since the previous round."),
+        'get_review_field')
+    sale_lines = fields.Function(
+        fields.One2Many('sale.line', None, "Lines", readonly=True),
+        'get_sale_lines')
+
+    rule = fields.Many2One(
+        'sale.review.rule', "Rule", readonly=True, ondelete='RESTRICT')
+    name = fields.Char("Name", required=True, readonly=True)
+    reason = fields.Char(
+        "Why", readonly=True,
+        help="Why the department must sign.")
+    department = fields.Many2One(
+        'company.department', "Department", required=True, readonly=True,
+        ondelete='RESTRICT')
+    stage = fields.Integer("Stage", required=True, readonly=True)
+    signatories = fields.Selection(
+        'get_signatories', "Signatories", required=True, readonly=True)
+    number = fields.Integer(
+        "Number of Signatories", readonly=True,
+        states={
+            'invisible': Eval('signatories') != 'number',
+            })
+    segregated = fields.Boolean(
+        "Segregated", readonly=True,
+        help="Who requested the review or entered the order cannot sign.")
+    aspects = fields.MultiSelection(
+        'get_aspects', "Aspects", readonly=True,
+        help="What must not change for the sign-off to be carried over to the "
+        "next round.\n"
+        "Empty for all.")
+    working_days = fields.Integer(
+        "Working Days", required=True, readonly=True,
+        help="The number of working days to sign.")
+    pending_at = fields.DateTime(
+        "Pending Since", readonly=True,
+        states={
+            'invisible': ~Eval('pending_at'),
+            })
+    deadline = fields.Date(
+        "Deadline", readonly=True,
+        states={
+            'invisible': ~Eval('deadline'),
+            })
+    closed_at = fields.DateTime(
+        "Closed At", readonly=True,
+        states={
+            'invisible': ~Eval('closed_at'),
+            })
+    reminded_on = fields.Date("Reminded On", readonly=True)
+    escalation = fields.Integer(
+        "Escalation", readonly=True,
+        help="How far a late sign-off has been escalated: "
+        "1 to the head of the department, 2 to that of its parent.")
+    carried_from = fields.Many2One(
+        'sale.review.signoff', "Carried From", readonly=True,
+        ondelete='RESTRICT',
+        states={
+            'invisible': ~Eval('carried_from'),
+            },
+        help="The sign-off of a previous round which still holds.")
+    opinion = fields.Text(
+        "Opinion",
+        states={
+            'readonly': (
+                (Eval('state') != 'pending') | ~Eval('can_sign', False)),
+            },
+        help="The opinion that is recorded with your decision.")
+    decisions = fields.One2Many(
+        'sale.review.decision', 'signoff', "Decisions", readonly=True)
+    responsible = fields.Function(
+        fields.Char("Responsible", help="Who can sign."), 'get_responsible')
+    can_sign = fields.Function(
+        fields.Boolean("Can Sign"), 'get_can_sign', searcher='search_can_sign')
+    awaited = fields.Function(
+        fields.Boolean("Awaited"), 'get_awaited', searcher='search_awaited')
+    signed = fields.Function(
+        fields.Boolean("Signed"), 'get_signed', searcher='search_signed')
+    state = fields.Selection([
+            ('waiting', "Waiting"),
+            ('pending', "Pending"),
+            ('approved', "Approved"),
+            ('returned', "Returned"),
+            ('carried', "Carried Over"),
+            ('cancelled', "Cancelled"),
+            ], "State", required=True, readonly=True, sort=False)
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        t = cls.__table__()
+        cls._sql_indexes.update({
+                Index(t, (t.review, Index.Equality())),
+                Index(t, (t.rule, Index.Equality())),
+                Index(t, (t.carried_from, Index.Equality())),
+                Index(
+                    t,
+                    (t.state, Index.Equality(cardinality='low')),
+                    (t.department, Index.Equality()),
+                    (t.deadline, Index.Range()),
+                    where=t.state.in_(['waiting', 'pending'])),
+                })
+        cls._order = [
+            ('deadline', 'ASC NULLS LAST'),
+            ('id', 'ASC'),
+            ]
+        states = {
+            'invisible': Eval('state') != 'pending',
+            'readonly': ~Eval('can_sign', False),
+            'depends': ['state', 'can_sign'],
+            }
+        cls._buttons.update({
+                'approve': {**states, 'icon': 'tryton-ok'},
+                'return_': {**states, 'icon': 'tryton-back'},
+                })
+
+    @classmethod
+    def get_signatories(cls):
+        return cls._get_rule_selection('signatories')
+
+    @classmethod
+    def get_aspects(cls):
+        return cls._get_rule_selection('aspects')
+
+    @classmethod
+    def _get_rule_selection(cls, name):
+        pool = Pool()
+        Rule = pool.get('sale.review.rule')
+        return Rule.fields_get([name])[name]['selection']
+
+    @classmethod
+    def get_review_field(cls, signoffs, names):
+        values = {n: {} for n in names}
+        for signoff in signoffs:
+            for name in names:
+                value = getattr(signoff.review, name)
+                if isinstance(value, ModelStorage):
+                    value = value.id
+                values[name][signoff.id] = value
+        return values
+
+    @classmethod
+    def search_review_field(cls, name, clause):
+        return [('review.' + clause[0], *clause[1:])]
+
+    def get_sale_lines(self, name):
+        return [l.id for l in self.sale.lines]
+
+    def get_rec_name(self, name):
+        return f'{self.review.sale.rec_name} – {self.department.rec_name}'
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, operand, *extra = clause
+        if operator.startswith('!') or operator.startswith('not '):
+            bool_op = 'AND'
+        else:
+            bool_op = 'OR'
+        return [bool_op,
+            ('review.sale.rec_name', operator, operand, *extra),
+            ('department.rec_name', operator, operand, *extra),
+            ]
+
+    @property
+    def notification_name(self):
+        "The name of the sign-off in notifications"
+        return self.review.notification_name
+
+    @classmethod
+    def _get_signatories(cls, signoffs, date=None):
+        """Return by sign-off who can sign it at the date, today by default.
+
+        It is a dictionary of the employees who may act to the set of those
+        for whom each may: see Department.get_signatories."""
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Department = pool.get('company.department')
+        result = {}
+        for company, c_signoffs in _group_by_company(
+                signoffs, lambda s: s.company):
+            if date is None:
+                with Transaction().set_context(company=company.id):
+                    date_ = Date.today()
+            else:
+                date_ = date
+            departments = {s.department for s in c_signoffs}
+            by_department = Department.get_signatories(departments, date_)
+            for signoff in c_signoffs:
+                result[signoff] = signoff._filter_signatories(
+                    by_department[signoff.department.id])
+        return result
+
+    def _filter_signatories(self, signatories):
+        excluded = set()
+        if self.segregated:
+            excluded.add(self.review.requested_by)
+            if self.review.entered_by:
+                excluded.update(self.review.entered_by.employees)
+        return _filter_signatories(
+            signatories, self.signatories, self.department, excluded)
+
+    @classmethod
+    def get_responsible(cls, signoffs, name):
+        with without_check_access():
+            pending = cls.browse([
+                    s for s in signoffs if s.state in {'pending', 'waiting'}])
+            responsible = cls._get_signatories(pending)
+            names = {s.id: '' for s in signoffs}
+            for signoff in pending:
+                decided = {d.employee for d in signoff.decisions}
+                names[signoff.id] = _format_employees(
+                    e for e in responsible[signoff] if e not in decided)
+        return names
+
+    @classmethod
+    def get_can_sign(cls, signoffs, name):
+        pool = Pool()
+        User = pool.get('res.user')
+        employees = set(User.get_employees() or [])
+        result = {s.id: False for s in signoffs}
+        pending = [s for s in signoffs if s.state == 'pending']
+        if employees and pending:
+            with without_check_access():
+                pending = cls.browse(pending)
+                signatories = cls._get_signatories(pending)
+                for signoff in pending:
+                    decided = {d.employee for d in signoff.decisions}
+                    result[signoff.id] = any(
+                        e.id in employees and e not in decided
+                        for e in signatories[signoff])
+        return result
+
+    @classmethod
+    def search_can_sign(cls, name, clause):
+        pool = Pool()
+        Department = pool.get('company.department')
+        Decision = pool.get('sale.review.decision')
+        User = pool.get('res.user')
+        _, operator, value = clause
+        employees = list(User.get_employees() or [])
+        domain = [
+            ('state', '=', 'pending'),
+            ['OR', [
+                    ('signatories', '=', 'head'),
+                    ('department', 'in',
+                        Department._user_departments(heads=True)),
+                    ], [
+                    ('signatories', '!=', 'head'),
+                    ('department', 'in', Department._user_departments()),
+                    ]],
+            ['OR',
+                ('segregated', '=', False), [
+                    ('review.requested_by', 'not in', employees),
+                    ('review.entered_by', '!=', Transaction().user),
+                    ]],
+            ('decisions', 'not where', [('employee', 'in', employees)]),
+            ]
+        if (operator == '=' and value) or (operator == '!=' and not value):
+            return domain
+        return [('id', 'not in', cls.search(domain, query=True))]
+
+    @classmethod
+    def get_awaited(cls, signoffs, name):
+        awaited = {s.id for s in cls.search([
+                    ('id', 'in', [s.id for s in signoffs]),
+                    ('awaited', '=', True),
+                    ])}
+        return {s.id: s.id in awaited for s in signoffs}
+
+    @classmethod
+    def search_awaited(cls, name, clause):
+        "Sign-offs of others on what the user requested, signed or will sign"
+        pool = Pool()
+        Department = pool.get('company.department')
+        User = pool.get('res.user')
+        _, operator, value = clause
+        employees = list(User.get_employees() or [])
+        departments = Department._user_departments()
+        domain = [
+            ('state', 'in', ['pending', 'waiting']),
+            ('can_sign', '=', False),
+            ['OR',
+                ('review.requested_by', 'in', employees),
+                ('department', 'in', departments),
+                ('review.signoffs', 'where', [
+                        ('department', 'in', departments),
+                        ]),
+                ],
+            ]
+        if (operator == '=' and value) or (operator == '!=' and not value):
+            return domain
+        return [('id', 'not in', cls.search(domain, query=True))]
+
+    @classmethod
+    def get_signed(cls, signoffs, name):
+        pool = Pool()
+        User = pool.get('res.user')
+        employees = set(User.get_employees() or [])
+        return {
+            s.id: any(d.employee.id in employees for d in s.decisions)
+            for s in signoffs}
+
+    @classmethod
+    def search_signed(cls, name, clause):
+        pool = Pool()
+        User = pool.get('res.user')
+        _, operator, value = clause
+        where = 'where'
+        if (operator == '=' and not value) or (operator == '!=' and value):
+            where = 'not where'
+        return [('decisions', where, [
+                    ('employee', 'in', list(User.get_employees() or [])),
+                    ])]
+
+    @classmethod
+    def view_attributes(cls):
+        pending = Eval('state') == 'pending'
+        visual = If(pending & (Eval('deadline', Date()) < Date()), 'danger',
+            If(pending & (Eval('deadline', Date()) <= Date()), 'warning',
+                If(Eval('state') == 'returned', 'danger',
+                    If(Eval('state') == 'cancelled', 'muted',
+                        If(Eval('state').in_(['approved', 'carried']),
+                            'success', '')))))
+        return super().view_attributes() + [
+            ('/tree/field[@name="deadline"]', 'visual', visual),
+            ('/tree/field[@name="state"]', 'visual', visual),
+            ]
+
+    @classmethod
+    def check_modification(cls, mode, signoffs, values=None, external=False):
+        if mode == 'write' and external and values.keys() <= {'opinion'}:
+            can_sign = cls.get_can_sign(signoffs, 'can_sign')
+            for signoff in signoffs:
+                if not can_sign[signoff.id]:
+                    raise AccessError(gettext(
+                            'sale_order_review.msg_signoff_opinion',
+                            signoff=signoff.rec_name))
+            with _recording():
+                super().check_modification(
+                    mode, signoffs, values=values, external=external)
+        else:
+            super().check_modification(
+                mode, signoffs, values=values, external=external)
+
+    @classmethod
+    def get_from_rule(cls, rule, reason):
+        "Return the planned sign-off for the rule and why it applies"
+        return {
+            'rule': rule,
+            'name': rule.name,
+            'reason': reason,
+            'department': rule.department,
+            'stage': rule.stage,
+            'signatories': rule.signatories,
+            'number': rule.number,
+            'segregated': rule.segregated,
+            'aspects': rule.aspects,
+            'working_days': rule.deadline,
+            'carried_from': None,
+            }
+
+    @classmethod
+    def carry_over(cls, plan):
+        """Set on the planned sign-offs those of the previous round that were
+        given to content that is still the same in the aspects of the rule"""
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        if not plan.previous:
+            return
+        before = json.loads(plan.previous.snapshot)
+        after = json.loads(plan.text)
+        given = {
+            s.rule: s for s in plan.previous.signoffs
+            if s.state in {'approved', 'carried'}}
+        for values in plan.signoffs:
+            signoff = given.get(values['rule'])
+            if not signoff or any(
+                    getattr(signoff, n) != values[n]
+                    for n in ['department', 'signatories', 'number']):
+                continue
+            names = Sale.get_review_fields(values['aspects'])
+            if (snapshots.part(before, names)
+                    == snapshots.part(after, names)):
+                values['carried_from'] = signoff.carried_from or signoff
+
+    @classmethod
+    def plan_signatories(cls, plans, employee, company, today):
+        """Set on the planned sign-offs who can sign and by when, and return
+        the list of texts of those that nobody can sign"""
+        pool = Pool()
+        Department = pool.get('company.department')
+        problems = []
+        signatories = Department.get_signatories(
+            {s['department'] for p in plans for s in p.signoffs}, today)
+        for plan in plans:
+            excluded = {employee, *plan.sale.create_uid.employees}
+            date = today
+            for _, signoffs in groupby(
+                    plan.signoffs, key=lambda s: s['stage']):
+                stage_date = date
+                for signoff in signoffs:
+                    department = signoff['department']
+                    acting = _filter_signatories(
+                        signatories[department.id], signoff['signatories'],
+                        department,
+                        excluded if signoff['segregated'] else set())
+                    signoff['names'] = _format_employees(acting)
+                    if signoff['carried_from']:
+                        signoff['names'] = ''
+                        signoff['planned'] = None
+                        continue
+                    signoff['planned'] = company.add_working_days(
+                        date, signoff['working_days'])
+                    stage_date = max(stage_date, signoff['planned'])
+                    needed = 1
+                    if signoff['signatories'] == 'number':
+                        needed = signoff['number']
+                    if len(acting) < needed:
+                        problems.append(gettext(
+                                'sale_order_review.msg_submit_nobody',
+                                sale=plan.sale.rec_name,
+                                department=department.rec_name,
+                                rule=signoff['rule'].rec_name,
+                                number=len(acting),
+                                needed=needed))
+                date = stage_date
+        return problems
+
+    @classmethod
+    def create_planned(cls, planned, now):
+        """Create the sign-offs of the couples of review and plan, and return
+        those that are pending"""
+        to_create = []
+        for review, plan in planned:
+            for values in plan.signoffs:
+                carried_from = values['carried_from']
+                pending = (
+                    not carried_from and values['stage'] == plan.stage)
+                to_create.append({
+                        'review': review.id,
+                        'company': review.company.id,
+                        'rule': values['rule'].id,
+                        'name': values['name'],
+                        'reason': values['reason'],
+                        'department': values['department'].id,
+                        'stage': values['stage'],
+                        'signatories': values['signatories'],
+                        'number': values['number'],
+                        'segregated': values['segregated'],
+                        'aspects': values['aspects'],
+                        'working_days': values['working_days'],
+                        'carried_from': (
+                            carried_from.id if carried_from else None),
+                        'pending_at': now if pending else None,
+                        'deadline': values['planned'] if pending else None,
+                        'closed_at': now if carried_from else None,
+                        'state': (
+                            'carried' if carried_from
+                            else 'pending' if pending else 'waiting'),
+                        })
+        return [s for s in cls.create(to_create) if s.state == 'pending']
+
+    @classmethod
+    @ModelView.button
+    def approve(cls, signoffs):
+        cls._decide(signoffs, 'approve')
+
+    @classmethod
+    @ModelView.button
+    def return_(cls, signoffs):
+        for signoff in signoffs:
+            if not (signoff.opinion or '').strip():
+                raise SignoffError(gettext(
+                        'sale_order_review.msg_signoff_return_opinion',
+                        signoff=signoff.rec_name))
+        cls._decide(signoffs, 'return')
+
+    @classmethod
+    def _decide(cls, signoffs, decision):
+        pool = Pool()
+        Decision = pool.get('sale.review.decision')
+        Review = pool.get('sale.review')
+
+        cls._check_state(signoffs)
+        signatories = cls._get_signatories(signoffs)
+        now = dt.datetime.now()
+        decisions = []
+        for signoff in signoffs:
+            employee, principals = signoff._get_signatory(
+                signatories[signoff])
+            for principal in principals:
+                decisions.append({
+                        'signoff': signoff.id,
+                        'employee': employee.id,
+                        'on_behalf_of': (
+                            principal.id if principal != employee else None),
+                        'decided_at': now,
+                        'decision': decision,
+                        'opinion': signoff.opinion,
+                        'digest': signoff.review.digest,
+                        })
+        cls._check_content(signoffs)
+        cls._check_late(signoffs)
+        with _recording():
+            Decision.create(decisions)
+            signed, partial = [], []
+            for signoff in cls.browse(signoffs):
+                if (decision == 'return'
+                        or signoff._is_complete(signatories[signoff])):
+                    signed.append(signoff)
+                else:
+                    partial.append(signoff)
+            # A return closes the review, and with it its other sign-offs
+            cls.write(signed, {
+                    'state': (
+                        'approved' if decision == 'approve' else 'returned'),
+                    'closed_at': now,
+                    })
+            # The next one gives an opinion of their own
+            cls.write(partial, {'opinion': None})
+        if decision == 'return':
+            Review.return_(list({s.review for s in signed}))
+        else:
+            cls._proceed(signoffs, now)
+
+    @classmethod
+    def _check_state(cls, signoffs):
+        for signoff in signoffs:
+            if signoff.state == 'pending':
+                continue
+            if signoff.state == 'waiting':
+                raise SignoffError(gettext(
+                        'sale_order_review.msg_signoff_waiting',
+                        signoff=signoff.rec_name,
+                        missing=', '.join(
+                            s.department.rec_name
+                            for s in signoff.review.signoffs
+                            if s.state == 'pending')))
+            raise SignoffError(gettext(
+                    'sale_order_review.msg_signoff_closed',
+                    signoff=signoff.rec_name,
+                    state=cls.__names__('state', signoff)['value'],
+                    review=signoff.review.rec_name,
+                    review_state=signoff.review.__names__(
+                        'state', signoff.review)['value']))
+
+    def _get_signatory(self, signatories):
+        """Return the employee of the user and the list of those for whom they
+        sign, or raise SignoffError"""
+        employee = _get_employee(self.company)
+        if not employee:
+            raise SignoffError(gettext(
+                    'sale_order_review.msg_signoff_employee',
+                    signoff=self.rec_name,
+                    company=self.company.rec_name))
+        for decision in self.decisions:
+            if decision.employee == employee:
+                raise SignoffError(gettext(
+                        'sale_order_review.msg_signoff_twice',
+                        signoff=self.rec_name,
+                        employee=employee.rec_name))
+        decided = {d.on_behalf_of or d.employee for d in self.decisions}
+        principals = sorted(
+            signatories.get(employee, set()) - decided,
+            key=lambda e: (e != employee, e.rec_name))
+        if not principals:
+            message = 'msg_signoff_signatory'
+            if self.segregated and employee in {
+                    self.review.requested_by,
+                    *(self.review.entered_by.employees
+                        if self.review.entered_by else [])}:
+                message = 'msg_signoff_segregated'
+            raise SignoffError(gettext(
+                    f'sale_order_review.{message}',
+                    signoff=self.rec_name,
+                    employee=employee.rec_name,
+                    department=self.department.rec_name,
+                    signatories=_format_employees(signatories)))
+        if self.signatories != 'all':
+            principals = principals[:1]
+        return employee, principals
+
+    @classmethod
+    def _check_content(cls, signoffs):
+        "Check that what is signed is what was submitted"
+        pool = Pool()
+        Review = pool.get('sale.review')
+        reviews = list({s.review for s in signoffs})
+        for sale, differences in Review.get_differences(reviews).items():
+            raise SignoffError(gettext(
+                    'sale_order_review.msg_signoff_changed',
+                    sale=sale.rec_name,
+                    differences='\n'.join(differences)))
+
+    @classmethod
+    def _check_late(cls, signoffs):
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Warning = pool.get('res.user.warning')
+        for company, c_signoffs in _group_by_company(
+                signoffs, lambda s: s.company):
+            with Transaction().set_context(company=company.id):
+                today = Date.today()
+            late = [
+                s for s in c_signoffs if s.deadline and s.deadline < today]
+            if late:
+                name = Warning.format('sale_review_signoff_late', late)
+                if Warning.check(name):
+                    raise SignoffLateWarning(name, '\n'.join(
+                            gettext('sale_order_review.msg_signoff_late',
+                                signoff=s.rec_name,
+                                deadline=_date(s.deadline),
+                                days=company.working_days_between(
+                                    s.deadline, today))
+                            for s in late))
+
+    def _is_complete(self, signatories):
+        "Return whether those who have approved are enough"
+        if self.signatories in {'head', 'any'}:
+            return bool(self.decisions)
+        elif self.signatories == 'number':
+            return len({d.employee for d in self.decisions}) >= self.number
+        return bool(self.decisions) and set().union(
+            *signatories.values()) <= {
+                d.on_behalf_of or d.employee for d in self.decisions}
+
+    @classmethod
+    def _proceed(cls, signoffs, now):
+        "Open the next stage of the reviews of the sign-offs or approve them"
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Review = pool.get('sale.review')
+        approved, to_open = [], []
+        counts = defaultdict(list)
+        reviews = Review.browse({s.review for s in signoffs})
+        for review in reviews:
+            open_ = [
+                s for s in review.signoffs if s.state in {
+                    'pending', 'waiting'}]
+            counts[len(review.signoffs) - len(open_)].append(review)
+            if not open_:
+                approved.append(review)
+            elif not any(s.state == 'pending' for s in open_):
+                stage = min(s.stage for s in open_)
+                to_open.extend(s for s in open_ if s.stage == stage)
+        with _recording():
+            # Written at each decision, so that of two that are taken at once
+            # only one can be committed and the other sees it when it is
+            # tried again
+            for count, reviews in counts.items():
+                Review.write(reviews, {'signed': count})
+            by_days = defaultdict(list)
+            for signoff in to_open:
+                by_days[signoff.company, signoff.working_days].append(signoff)
+            for (company, days), signoffs in by_days.items():
+                with Transaction().set_context(company=company.id):
+                    today = Date.today()
+                cls.write(signoffs, {
+                        'state': 'pending',
+                        'pending_at': now,
+                        'deadline': company.add_working_days(today, days),
+                        })
+            Review.approve(approved)
+        cls.notify(to_open)
+
+    @classmethod
+    def notify(
+            cls, signoffs, icon='tryton-ok',
+            message_id='sale_order_review.msg_notification_pending'):
+        "Notify those who can sign now, once each"
+        pool = Pool()
+        Review = pool.get('sale.review')
+        employees = defaultdict(list)
+        for signoff, signatories in cls._get_signatories(signoffs).items():
+            decided = {d.employee for d in signoff.decisions}
+            for employee in signatories:
+                if employee not in decided:
+                    employees[employee].append(signoff)
+        Review.notify_employees(employees, icon, message_id)
+
+    @classmethod
+    def remind(cls):
+        """Remind of the sign-offs that are due, escalate those that are late
+        and complete those that wait only for who no longer can sign"""
+        pool = Pool()
+        Company = pool.get('company.company')
+        Configuration = pool.get('sale.configuration')
+        Date = pool.get('ir.date')
+        company = Company(Transaction().context['company'])
+        today = Date.today()
+        configuration = Configuration(1)
+        reminder = configuration.get_multivalue(
+            'review_reminder', company=company.id)
+        escalation = configuration.get_multivalue(
+            'review_escalation', company=company.id)
+
+        cls._complete(company)
+        pending = [
+            ('company', '=', company.id),
+            ('state', '=', 'pending'),
+            ]
+        if reminder is not None:
+            signoffs = cls.search([
+                    *pending,
+                    ('deadline', '<=',
+                        company.add_working_days(today, reminder)
+                        if reminder else today),
+                    ('reminded_on', '=', None),
+                    ])
+            cls.notify(
+                signoffs, 'tryton-warning',
+                'sale_order_review.msg_notification_reminder')
+            with _recording():
+                cls.write(signoffs, {'reminded_on': today})
+        if escalation is not None:
+            late = cls.search([
+                    *pending,
+                    ('deadline', '<', today),
+                    ['OR',
+                        ('escalation', '=', None),
+                        ('escalation', '<', 2),
+                        ],
+                    ])
+            cls._escalate([s for s in late if not s.escalation], 1)
+            cls._escalate([
+                    s for s in late
+                    if company.working_days_between(
+                        s.deadline, today) > escalation], 2)
+
+    @classmethod
+    def _escalate(cls, signoffs, level):
+        pool = Pool()
+        Review = pool.get('sale.review')
+        employees = defaultdict(list)
+        for signoff in signoffs:
+            department = signoff.department
+            if level == 2:
+                department = department.parent
+            if department and department.head:
+                employees[department.head].append(signoff)
+        Review.notify_employees(
+            employees, 'tryton-warning',
+            'sale_order_review.msg_notification_escalation')
+        with _recording():
+            cls.write(signoffs, {'escalation': level})
+
+    @classmethod
+    def _complete(cls, company):
+        "Complete the sign-offs whose missing signatories left the department"
+        now = dt.datetime.now()
+        signoffs = cls.search([
+                ('company', '=', company.id),
+                ('state', '=', 'pending'),
+                ('signatories', '=', 'all'),
+                ('decisions', 'where', []),
+                ])
+        signatories = cls._get_signatories(signoffs)
+        complete = [s for s in signoffs if s._is_complete(signatories[s])]
+        if complete:
+            with _recording():
+                cls.write(complete, {'state': 'approved', 'closed_at': now})
+            cls._proceed(complete, now)
+
+
+class Decision(EvidenceMixin, ModelSQL, ModelView):
+    __name__ = 'sale.review.decision'
+
+    signoff = fields.Many2One(
+        'sale.review.signoff', "Sign-off", required=True, readonly=True,
+        ondelete='RESTRICT')
+    employee = fields.Many2One(
+        'company.employee', "Employee", required=True, readonly=True,
+        ondelete='RESTRICT')
+    on_behalf_of = fields.Many2One(
+        'company.employee', "On Behalf Of", readonly=True,
+        ondelete='RESTRICT')
+    decided_at = fields.DateTime("Decided At", required=True, readonly=True)
+    decision = fields.Selection([
+            ('approve', "Approved"),
+            ('return', "Returned"),
+            ], "Decision", required=True, readonly=True, sort=False)
+    opinion = fields.Text("Opinion", readonly=True)
+    digest = fields.Char(
+        "Digest", required=True, readonly=True,
+        help="The SHA-256 of the content to which the decision was given.")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        t = cls.__table__()
+        cls._sql_indexes.update({
+                Index(t, (t.signoff, Index.Equality())),
+                Index(
+                    t,
+                    (t.employee, Index.Equality()),
+                    (t.signoff, Index.Equality())),
+                })
+        cls._order = [('id', 'ASC')]
+
+    def get_rec_name(self, name):
+        return f'{self.signoff.rec_name} – {self.employee.rec_name}'
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        return [('employee.rec_name', *clause[1:])]
+
+
+def _get_employee(company):
+    "Return the current employee of the user if it is one of the company"
+    pool = Pool()
+    User = pool.get('res.user')
+    employee = User(Transaction().user).employee
+    if employee and employee.company == company:
+        return employee
+
+
+def _group_by_company(records, key):
+    "Return the couples of company and list of its records"
+    by_company = defaultdict(list)
+    for record in records:
+        by_company[key(record)].append(record)
+    return by_company.items()
+
+
+def _filter_signatories(signatories, kind, department, excluded):
+    """Return the signatories of the department who can sign.
+
+    If the head must sign only who acts for them remains, and neither sign
+    those who are excluded nor their substitutes for them."""
+    result = {}
+    for employee, principals in signatories.items():
+        if employee in excluded:
+            continue
+        principals = principals - excluded
+        if kind == 'head':
+            principals = principals & {department.head}
+        if principals:
+            result[employee] = principals
+    return result
+
+
+def _format_employees(employees):
+    return ', '.join(sorted(e.rec_name for e in employees))

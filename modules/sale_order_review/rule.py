@@ -1,0 +1,482 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+import datetime as dt
+import json
+import time
+from collections import defaultdict
+
+from trytond.cache import Cache
+from trytond.i18n import gettext
+from trytond.model import (
+    DeactivableMixin, Index, MatchMixin, ModelSQL, ModelView, fields,
+    sequence_ordered)
+from trytond.model.exceptions import AccessError
+from trytond.model.modelstorage import EvalEnvironment
+from trytond.modules.currency.fields import Monetary
+from trytond.pool import Pool
+from trytond.pyson import Bool, Eval, PYSONDecoder
+from trytond.transaction import Transaction
+
+from .exceptions import RuleError, RuleValidationError
+
+
+class Rule(
+        sequence_ordered(), DeactivableMixin, MatchMixin, ModelSQL,
+        ModelView):
+    __name__ = 'sale.review.rule'
+
+    name = fields.Char("Name", required=True, translate=True)
+    company = fields.Many2One(
+        'company.company', "Company", required=True, ondelete='CASCADE',
+        states={
+            'readonly': Eval('id', -1) >= 0,
+            })
+    subjects = fields.MultiSelection(
+        'get_subjects', "Subjects", required=True,
+        help="What the rule applies to.")
+
+    department = fields.Many2One(
+        'company.department', "Department", required=True, ondelete='RESTRICT',
+        domain=[
+            ('company', '=', Eval('company', -1)),
+            ],
+        help="The department that must sign.")
+    stage = fields.Integer(
+        "Stage", required=True,
+        help="The departments of a stage sign in parallel, "
+        "after those of all lower stages.")
+    signatories = fields.Selection([
+            ('head', "Head"),
+            ('any', "Any Person"),
+            ('all', "All Persons"),
+            ('number', "Number of Persons"),
+            ], "Signatories", required=True, sort=False,
+        help="Who must sign for the department.")
+    number = fields.Integer(
+        "Number of Signatories",
+        states={
+            'invisible': Eval('signatories') != 'number',
+            'required': Eval('signatories') == 'number',
+            },
+        help="How many persons of the department must sign.")
+    segregated = fields.Boolean(
+        "Segregated",
+        help="Check to refuse the signature of who requested the review or "
+        "entered the order.")
+    deadline = fields.Integer(
+        "Deadline", required=True,
+        help="The number of working days the department has to sign.")
+    aspects = fields.MultiSelection([
+            ('parties', "Parties"),
+            ('products', "Products"),
+            ('quantities', "Quantities"),
+            ('prices', "Prices"),
+            ('dates', "Dates"),
+            ('payment', "Payment"),
+            ('delivery', "Delivery"),
+            ('requirements', "Requirements"),
+            ('terms', "Terms"),
+            ], "Aspects", sort=False,
+        help="A change of the other aspects does not require the department "
+        "to sign again.\n"
+        "Leave empty for all.")
+
+    minimum_amount = Monetary(
+        "Minimum Amount", currency='currency', digits='currency',
+        help="The untaxed amount from which the rule applies.")
+    maximum_amount = Monetary(
+        "Maximum Amount", currency='currency', digits='currency',
+        help="The untaxed amount up to which the rule applies.")
+    maximum_margin = fields.Numeric(
+        "Maximum Margin", digits=(None, 4),
+        help="The margin on the cost price up to which the rule applies.\n"
+        "It applies also if the margin is unknown.")
+    minimum_discount = fields.Numeric(
+        "Minimum Discount", digits=(None, 4),
+        domain=['OR',
+            ('minimum_discount', '=', None),
+            ('minimum_discount', '<=', 1),
+            ],
+        help="The discount on the list price of any line "
+        "from which the rule applies.")
+    product_category = fields.Many2One(
+        'product.category', "Product Category", ondelete='RESTRICT',
+        help="The category to which, or to a child of which, "
+        "any of the products must belong.")
+    product = fields.Many2One(
+        'product.product', "Product", ondelete='RESTRICT',
+        context={
+            'company': Eval('company', -1),
+            },
+        depends={'company'})
+    customised = fields.Boolean(
+        "Customised",
+        help="Applies only if any line is customised.")
+    party = fields.Many2One(
+        'party.party', "Party", ondelete='CASCADE',
+        context={
+            'company': Eval('company', -1),
+            },
+        depends={'company'},
+        help="The customer, or the party that is invoiced or shipped to.")
+    party_category = fields.Many2One(
+        'party.category', "Party Category", ondelete='RESTRICT',
+        help="The category to which, or to a child of which, "
+        "the customer must belong.")
+    new_customer = fields.Boolean(
+        "New Customer",
+        help="Applies only if the first order of the customer is recent.")
+    first_order = fields.Boolean(
+        "First Order",
+        help="Applies only if the customer has no other order.")
+    country = fields.Many2One(
+        'country.country', "Country", ondelete='RESTRICT',
+        states={
+            'invisible': Bool(Eval('abroad')),
+            },
+        help="The country of the shipment address.")
+    abroad = fields.Boolean(
+        "Abroad",
+        states={
+            'invisible': Bool(Eval('country')),
+            },
+        help="Applies only if the country of the shipment address is not "
+        "that of the company.\n"
+        "It applies also if one of them is unknown.")
+    payment_term = fields.Many2One(
+        'account.invoice.payment_term', "Payment Term", ondelete='RESTRICT')
+    channel = fields.Many2One(
+        'sale.channel', "Channel", ondelete='RESTRICT')
+    condition = fields.Char(
+        "Condition",
+        help='A PYSON statement evaluated with the record represented by '
+        '"self".\n'
+        'It must evaluate to true for the rule to apply.')
+    currency = fields.Function(
+        fields.Many2One('currency.currency', "Currency"),
+        'on_change_with_currency')
+
+    _get_rules_cache = Cache('sale.review.rule.get_rules', context=False)
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        t = cls.__table__()
+        cls._order = [
+            ('company', 'ASC'),
+            ('stage', 'ASC'),
+            ('sequence', 'ASC NULLS FIRST'),
+            ('id', 'ASC'),
+            ]
+        cls._sql_indexes.add(Index(t, (t.company, Index.Equality())))
+
+    @classmethod
+    def default_company(cls):
+        return Transaction().context.get('company')
+
+    @classmethod
+    def default_subjects(cls):
+        return ['sale.sale']
+
+    @classmethod
+    def default_stage(cls):
+        return 1
+
+    @classmethod
+    def default_signatories(cls):
+        return 'any'
+
+    @classmethod
+    def default_deadline(cls):
+        return 2
+
+    @classmethod
+    def get_subjects(cls):
+        """Return the models that can be reviewed.
+
+        Their records answer to the criteria with get_review_values and give
+        their content with get_review_snapshots."""
+        pool = Pool()
+        Model = pool.get('ir.model')
+        return [('sale.sale', Model.get_name('sale.sale'))]
+
+    @fields.depends('company')
+    def on_change_with_currency(self, name=None):
+        return self.company.currency if self.company else None
+
+    @fields.depends('abroad')
+    def on_change_abroad(self):
+        if self.abroad:
+            self.country = None
+
+    @classmethod
+    def validate_fields(cls, rules, field_names):
+        super().validate_fields(rules, field_names)
+        cls.check_numbers(rules, field_names)
+        cls.check_condition(rules, field_names)
+
+    @classmethod
+    def check_numbers(cls, rules, field_names=None):
+        if field_names and not (field_names & {
+                    'deadline', 'signatories', 'number', 'minimum_amount',
+                    'maximum_amount'}):
+            return
+        for rule in rules:
+            if rule.deadline <= 0:
+                raise RuleValidationError(gettext(
+                        'sale_order_review.msg_rule_deadline_positive',
+                        rule=rule.rec_name))
+            if (rule.signatories == 'number'
+                    and rule.number is not None and rule.number <= 0):
+                raise RuleValidationError(gettext(
+                        'sale_order_review.msg_rule_number_positive',
+                        rule=rule.rec_name))
+            if (rule.minimum_amount is not None
+                    and rule.maximum_amount is not None
+                    and rule.minimum_amount > rule.maximum_amount):
+                raise RuleValidationError(gettext(
+                        'sale_order_review.msg_rule_amounts',
+                        rule=rule.rec_name))
+
+    @classmethod
+    def check_condition(cls, rules, field_names=None):
+        """Check that the conditions decode and that they evaluate to a boolean
+        with a record of each of their subjects"""
+        pool = Pool()
+        if field_names and not (field_names & {'condition', 'subjects'}):
+            return
+        for rule in rules:
+            if not rule.condition:
+                continue
+            try:
+                PYSONDecoder(noeval=True).decode(rule.condition)
+                for subject in rule.subjects:
+                    Model = pool.get(subject)
+                    _check_names(json.loads(rule.condition), Model)
+                    for record in Model.search(
+                            [('company', '=', rule.company.id)],
+                            order=[('id', 'DESC')], limit=1):
+                        rule._evaluate_condition(record)
+            except Exception as exception:
+                raise RuleValidationError(gettext(
+                        'sale_order_review.msg_rule_condition_invalid',
+                        rule=rule.rec_name,
+                        condition=rule.condition,
+                        exception=exception)) from exception
+
+    @classmethod
+    def check_modification(cls, mode, rules, values=None, external=False):
+        pool = Pool()
+        Signoff = pool.get('sale.review.signoff')
+        super().check_modification(
+            mode, rules, values=values, external=external)
+        if mode == 'delete':
+            for signoff in Signoff.search([
+                        ('rule', 'in', [r.id for r in rules]),
+                        ], limit=1):
+                raise AccessError(gettext(
+                        'sale_order_review.msg_rule_delete',
+                        rule=signoff.rule.rec_name))
+
+    @classmethod
+    def on_modification(cls, mode, rules, field_names=None):
+        super().on_modification(mode, rules, field_names=field_names)
+        cls._get_rules_cache.clear()
+
+    @classmethod
+    def copy(cls, rules, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('active', False)
+        return super().copy(rules, default=default)
+
+    @classmethod
+    def get_rules(cls, company, subject):
+        """Return the active rules of the company for the name of the model
+        that is reviewed, in the order in which the departments sign"""
+        key = (company.id, subject)
+        ids = cls._get_rules_cache.get(key)
+        if ids is None:
+            with Transaction().set_context(_check_access=False):
+                ids = [r.id for r in cls.search([
+                            ('company', '=', company.id),
+                            ('subjects', 'in', subject),
+                            ])]
+            cls._get_rules_cache.set(key, ids)
+        return cls.browse(ids)
+
+    @classmethod
+    def criteria(cls):
+        """Return by name of the fields that are criteria the name of the value
+        of the record with which they are compared"""
+        return {
+            'minimum_amount': 'amount',
+            'maximum_amount': 'amount',
+            'maximum_margin': 'margin',
+            'minimum_discount': 'discount',
+            'product_category': 'product_category',
+            'product': 'product',
+            'customised': 'customised',
+            'party': 'party',
+            'party_category': 'party_category',
+            'new_customer': 'new_customer',
+            'first_order': 'first_order',
+            'country': 'country',
+            'abroad': 'abroad',
+            'payment_term': 'payment_term',
+            'channel': 'channel',
+            }
+
+    @classmethod
+    def get_matching(cls, records):
+        """Return by record the rules that apply to it.
+
+        The records are of one model, which gives with get_review_values the
+        values of the criteria, only of those that the rules use.
+        Raise RuleError if a condition cannot be evaluated."""
+        matching, _ = cls._get_matching(records)
+        return matching
+
+    @classmethod
+    def get_reasons(cls, records):
+        """Return by record the list of the rules that apply to it with the
+        text that explains why each does"""
+        matching, values = cls._get_matching(records)
+        return {
+            record: [(rule, rule._get_reason(values[record]))
+                for rule in rules]
+            for record, rules in matching.items()}
+
+    @classmethod
+    def _get_matching(cls, records):
+        matching, values = {}, {}
+        criteria = cls.criteria()
+        by_company = defaultdict(list)
+        for record in records:
+            by_company[record.company].append(record)
+        for company, records in by_company.items():
+            rules = cls.get_rules(company, records[0].__name__)
+            if not rules:
+                matching.update((r, []) for r in records)
+                values.update((r, {}) for r in records)
+                continue
+            names = {
+                value for name, value in criteria.items()
+                if any(getattr(r, name) not in {None, False} for r in rules)}
+            with Transaction().set_context(company=company.id):
+                Model = records[0].__class__
+                values.update(Model.get_review_values(records, names))
+                for record in records:
+                    matching[record] = [
+                        r for r in rules
+                        if r.match(values[record])
+                        and r._match_condition(record)]
+        return matching, values
+
+    def match(self, pattern, match_none=False):
+        pattern = pattern.copy()
+        amount = pattern.pop('amount', None)
+        if (self.minimum_amount is not None
+                and amount < self.minimum_amount):
+            return False
+        if (self.maximum_amount is not None
+                and amount > self.maximum_amount):
+            return False
+        margin = pattern.pop('margin', None)
+        if (self.maximum_margin is not None
+                and margin is not None and margin > self.maximum_margin):
+            return False
+        discount = pattern.pop('discount', None)
+        if (self.minimum_discount is not None
+                and (discount is None or discount < self.minimum_discount)):
+            return False
+        for name in [
+                'product_category', 'product', 'party', 'party_category']:
+            ids = pattern.pop(name, set())
+            value = getattr(self, name)
+            if value and value.id not in ids:
+                return False
+        for name in ['customised', 'new_customer', 'first_order', 'abroad']:
+            if getattr(self, name) and not pattern.pop(name, False):
+                return False
+            pattern.pop(name, None)
+        return super().match(pattern, match_none=match_none)
+
+    def _match_condition(self, record):
+        if not self.condition:
+            return True
+        try:
+            return self._evaluate_condition(record)
+        except Exception as exception:
+            raise RuleError(gettext(
+                    'sale_order_review.msg_rule_condition_failed',
+                    rule=self.rec_name,
+                    record=record.rec_name,
+                    exception=exception)) from exception
+
+    def _evaluate_condition(self, record):
+        env = {
+            'current_date': dt.datetime.today(),
+            'time': time,
+            'context': Transaction().context,
+            'self': EvalEnvironment(record, record.__class__),
+            }
+        return bool(PYSONDecoder(env).decode(self.condition))
+
+    def _get_reason(self, values):
+        "Return the text of the criteria of the rule with the values they met"
+        pool = Pool()
+        Lang = pool.get('ir.lang')
+        lang = Lang.get()
+
+        def label(name):
+            return self.__names__(name)['field']
+
+        def percentage(value):
+            if value is None:
+                return gettext('sale_order_review.msg_unknown')
+            return lang.format_number(value * 100, digits=2) + ' %'
+
+        reasons = []
+        amount = values.get('amount')
+        for name, symbol in [
+                ('minimum_amount', '≥'), ('maximum_amount', '≤')]:
+            limit = getattr(self, name)
+            if limit is not None:
+                reasons.append(' '.join([
+                            lang.currency(amount, self.currency), symbol,
+                            lang.currency(limit, self.currency)]))
+        for name, value, symbol in [
+                ('maximum_margin', values.get('margin'), '≤'),
+                ('minimum_discount', values.get('discount'), '≥')]:
+            limit = getattr(self, name)
+            if limit is not None:
+                reasons.append(
+                    f'{label(name)}: '
+                    f'{percentage(value)} {symbol} {percentage(limit)}')
+        for name in self.criteria():
+            field = self._fields[name]
+            value = getattr(self, name)
+            if field._type == 'many2one' and value:
+                reasons.append(f'{label(name)}: {value.rec_name}')
+            elif field._type == 'boolean' and value:
+                reasons.append(label(name))
+        if self.condition:
+            reasons.append(f"{label('condition')}: {self.condition}")
+        return ' • '.join(reasons) or gettext('sale_order_review.msg_always')
+
+
+def _check_names(value, Model):
+    "Check that the names evaluated on self are fields of the model"
+    if isinstance(value, dict):
+        name = value.get('v') if value.get('__class__') == 'Eval' else None
+        if name and name.startswith('self.'):
+            names = name.split('.')[1:]
+            if names[0].startswith('_parent_'):
+                names[0] = names[0][len('_parent_'):]
+            if names[0] not in Model._fields:
+                raise AttributeError(f"{Model.__name__} has no {names[0]}")
+        for item in value.values():
+            _check_names(item, Model)
+    elif isinstance(value, list):
+        for item in value:
+            _check_names(item, Model)

@@ -1,0 +1,778 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+import datetime as dt
+from collections import defaultdict
+from decimal import Decimal
+
+from sql.aggregate import Min
+
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.model.exceptions import AccessError
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval, If
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.transaction import Transaction, without_check_access
+from trytond.wizard import Button, StateTransition, StateView, Wizard
+
+from . import snapshot as snapshots
+from .exceptions import ReviewRequiredError, RuleError
+
+
+def _parents(categories):
+    "Return the set of ids of the categories and their parents"
+    ids = set()
+    for category in categories:
+        while category and category.id not in ids:
+            ids.add(category.id)
+            category = category.parent
+    return ids
+
+
+def _format(Model, name, value):
+    "Return the text of the value that the field has in a snapshot"
+    pool = Pool()
+    Lang = pool.get('ir.lang')
+    if value is None or value == '' or value == []:
+        return '∅'
+    field = Model._fields[name]
+    lang = Lang.get()
+    if field._type in {'many2one', 'many2many'}:
+        Target = field.get_target()
+        ids = value if isinstance(value, list) else [value]
+        records = {
+            r.id: r.rec_name for r in Target.search([('id', 'in', ids)])}
+        return ', '.join(records.get(i, str(i)) for i in ids)
+    elif field._type == 'numeric':
+        return lang.format_number(Decimal(value))
+    elif field._type == 'float':
+        return lang.format_number(value)
+    elif field._type == 'date':
+        return lang.strftime(dt.date.fromisoformat(value))
+    elif field._type == 'boolean':
+        return gettext(
+            'sale_order_review.msg_yes' if value
+            else 'sale_order_review.msg_no')
+    elif field._type == 'selection':
+        selection = field.get_selection(Model, name, None)
+        return field.get_selection_string(selection, value)
+    return str(value)
+
+
+def _format_line(Model, values):
+    "Return the text that names a line of a snapshot"
+    if values.get('product'):
+        return _format(Model, 'product', values['product'])
+    return (values.get('description') or '').split('\n')[0]
+
+class Sale(metaclass=PoolMeta):
+    __name__ = 'sale.sale'
+
+    channel = fields.Many2One(
+        'sale.channel', "Channel", ondelete='RESTRICT',
+        states={
+            'readonly': Eval('state') != 'draft',
+            },
+        help="The way by which the order came.")
+    reviews = fields.One2Many(
+        'sale.review', 'sale', "Reviews", readonly=True,
+        states={
+            'invisible': ~Eval('reviews'),
+            })
+    review_state = fields.Selection([
+            ('none', "None"),
+            ('required', "Required"),
+            ('open', "Open"),
+            ('approved', "Approved"),
+            ('returned', "Returned"),
+            ], "Review State", readonly=True, required=True, sort=False)
+    review = fields.Function(
+        fields.Many2One('sale.review', "Review"), 'get_review')
+    review_signoffs = fields.Function(
+        fields.One2Many(
+            'sale.review.signoff', None, "Sign-offs", readonly=True,
+            states={
+                'invisible': ~Eval('review_signoffs'),
+                }),
+        'get_review_signoffs')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({
+                'submit_review': {
+                    'invisible': (
+                        (Eval('state') != 'quotation')
+                        | (Eval('review_state') != 'required')),
+                    'icon': 'tryton-forward',
+                    'depends': ['state', 'review_state'],
+                    },
+                })
+        confirm = cls._buttons['confirm']
+        confirm['invisible'] |= Eval('review_state').in_(['required', 'open'])
+        confirm['depends'] = [*confirm['depends'], 'review_state']
+
+    @classmethod
+    def default_review_state(cls):
+        return 'none'
+
+    def get_review(self, name):
+        return self.reviews[0].id if self.reviews else None
+
+    def get_review_signoffs(self, name):
+        return [s.id for s in self.review.signoffs] if self.review else []
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree/field[@name="review_state"]', 'visual',
+                If(Eval('review_state') == 'returned', 'danger',
+                    If(Eval('review_state').in_(['required', 'open'])
+                        & (Eval('state') == 'quotation'),
+                        'warning', ''))),
+            ]
+
+    @classmethod
+    def copy(cls, sales, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('reviews')
+        default.setdefault('review_state', cls.default_review_state())
+        return super().copy(sales, default=default)
+
+    @classmethod
+    def review_aspects(cls):
+        """Return the fields that are reviewed, by aspect and name of model.
+
+        A field can belong to more than one aspect, and names of fields that
+        are not there, because their module is not activated, are left out.
+        What no aspect holds may change without a new review."""
+        Line = Pool().get('sale.line')
+        aspects = {
+            'parties': (
+                ['company', 'party', 'contact', 'invoice_party',
+                    'invoice_address', 'shipment_party', 'shipment_address'],
+                []),
+            'products': (
+                [],
+                ['type', 'product', 'product_customer', 'description',
+                    'customised']),
+            'quantities': (
+                [],
+                ['type', 'quantity', 'unit', 'secondary_unit',
+                    'secondary_quantity']),
+            'prices': (
+                ['currency', 'price_list'],
+                ['unit_price', 'base_price', 'taxes', 'quantity', 'unit']),
+            'dates': (
+                ['shipping_date', 'quotation_validity'],
+                ['requested_delivery_date']),
+            'payment': (
+                ['payment_term', 'invoice_method', 'invoice_party'],
+                []),
+            'delivery': (
+                ['shipment_method', 'shipment_party', 'shipment_address',
+                    'warehouse', 'carrier', 'shipment_cost_method',
+                    'incoterm', 'incoterm_location'],
+                []),
+            'requirements': (
+                ['channel'],
+                ['customised', 'note']),
+            'terms': (
+                ['description', 'comment'],
+                ['description', 'note']),
+            }
+        return {
+            aspect: {
+                cls.__name__: {n for n in header if n in cls._fields},
+                Line.__name__: {n for n in line if n in Line._fields},
+                }
+            for aspect, (header, line) in aspects.items()}
+
+    @classmethod
+    def get_review_fields(cls, aspects=None):
+        """Return the set of names of the fields that belong to the aspects by
+        name of model, those of all aspects if there is none"""
+        names = defaultdict(set)
+        for aspect, models in cls.review_aspects().items():
+            if not aspects or aspect in aspects:
+                for model, fields_ in models.items():
+                    names[model] |= fields_
+        return dict(names)
+
+    @classmethod
+    @without_check_access
+    def get_review_snapshots(cls, sales):
+        "Return by sale the snapshot of its content as it is in the database"
+        pool = Pool()
+        Line = pool.get('sale.line')
+        names = cls.get_review_fields()
+        header = sorted(names[cls.__name__])
+        line = sorted(names[Line.__name__])
+
+        result = {}
+        for sub_sales in grouped_slice(sales):
+            sub_sales = {s.id: s for s in sub_sales}
+            lines = defaultdict(dict)
+            line_ids = [l.id for l in Line.search(
+                    [('sale', 'in', list(sub_sales))], order=[])]
+            for values in Line.read(line_ids, line + ['sale']):
+                lines[values['sale']][str(values['id'])] = {
+                    n: snapshots.plain(values[n]) for n in line}
+            for values in cls.read(list(sub_sales), header):
+                id_ = values['id']
+                result[sub_sales[id_]] = {
+                    cls.__name__: {
+                        n: snapshots.plain(values[n]) for n in header},
+                    Line.__name__: lines[id_],
+                    }
+        return result
+
+    @classmethod
+    def format_review_differences(cls, old, new):
+        "Return the list of texts of what differs between two snapshots"
+        pool = Pool()
+        texts = []
+        for model, id_, name, before, after in snapshots.differences(old, new):
+            Model = pool.get(model)
+            if name:
+                text = gettext('sale_order_review.msg_difference_field',
+                    field=Model.__names__(name)['field'],
+                    old=_format(Model, name, before),
+                    new=_format(Model, name, after))
+            elif before is None:
+                text = gettext('sale_order_review.msg_difference_added')
+            else:
+                text = gettext('sale_order_review.msg_difference_removed')
+            if id_ is not None:
+                values = (
+                    new.get(model, {}).get(str(id_))
+                    or old.get(model, {}).get(str(id_)))
+                text = gettext('sale_order_review.msg_difference_line',
+                    line=_format_line(Model, values), difference=text)
+            texts.append(text)
+        return texts
+
+    @classmethod
+    def get_review_values(cls, sales, names):
+        """Return by sale the values of the criteria by name.
+
+        The sales are of one company, which the context has. The value of a
+        name comes from the method _get_review_<name>, which returns the values
+        by sale: amounts in the currency of the company, rates as decimals
+        between 0 and 1, relations as ids or sets of ids."""
+        values = {s: {} for s in sales}
+        for name in names:
+            for sale, value in getattr(cls, f'_get_review_{name}')(
+                    sales).items():
+                values[sale][name] = value
+        return values
+
+    @property
+    def _review_date(self):
+        "The date of the rates of currency"
+        return self.sale_date or self.quotation_date
+
+    def _review_company_amount(self, amount):
+        "Return the amount in the currency of the company"
+        pool = Pool()
+        Currency = pool.get('currency.currency')
+        if self.currency == self.company.currency:
+            return amount
+        context = {}
+        if date := self._review_date:
+            context['date'] = date
+        with Transaction().set_context(context):
+            return Currency.compute(
+                self.currency, amount, self.company.currency)
+
+    @classmethod
+    def _get_review_amount(cls, sales):
+        return {s: s._review_company_amount(s.untaxed_amount) for s in sales}
+
+    @classmethod
+    def _get_review_margin(cls, sales):
+        pool = Pool()
+        Product = pool.get('product.product')
+        Uom = pool.get('product.uom')
+        products = {
+            p.id: p for p in Product.browse(list({
+                        l.product.id for s in sales for l in s.line_lines
+                        if l.product}))}
+        margins = {}
+        for sale in sales:
+            revenue = cost = Decimal(0)
+            for line in sale.line_lines:
+                if not line.product:
+                    continue
+                product = products[line.product.id]
+                revenue += line.amount
+                cost += (
+                    Decimal(str(Uom.compute_qty(
+                                line.unit, line.quantity,
+                                product.default_uom, round=False)))
+                    * (product.cost_price or Decimal(0)))
+            revenue = sale._review_company_amount(revenue)
+            margins[sale] = (revenue - cost) / revenue if revenue > 0 else None
+        return margins
+
+    @classmethod
+    def _get_review_discount(cls, sales):
+        pool = Pool()
+        Product = pool.get('product.product')
+        discounts = {}
+        for sale in sales:
+            discount = None
+            for line in sale.line_lines:
+                if not line.product or line.quantity <= 0:
+                    continue
+                with Transaction().set_context(
+                        currency=sale.currency.id,
+                        sale_date=sale._review_date,
+                        uom=line.unit.id):
+                    price = Product.get_sale_price(
+                        [Product(line.product.id)], line.quantity
+                        )[line.product.id]
+                if price:
+                    rate = (price - line.unit_price) / price
+                    if discount is None or discount < rate:
+                        discount = rate
+            discounts[sale] = discount
+        return discounts
+
+    @classmethod
+    def _get_review_product(cls, sales):
+        return {
+            s: {l.product.id for l in s.line_lines if l.product}
+            for s in sales}
+
+    @classmethod
+    def _get_review_product_category(cls, sales):
+        return {
+            s: _parents(
+                c for l in s.line_lines if l.product
+                for c in l.product.categories_all)
+            for s in sales}
+
+    @classmethod
+    def _get_review_customised(cls, sales):
+        return {
+            s: any(
+                l.customised or (l.product and l.product.template.customised)
+                for l in s.line_lines)
+            for s in sales}
+
+    @classmethod
+    def _get_review_party(cls, sales):
+        return {
+            s: {p.id for p in [s.party, s.invoice_party, s.shipment_party]
+                if p}
+            for s in sales}
+
+    @classmethod
+    def _get_review_party_category(cls, sales):
+        return {s: _parents(s.party.categories) for s in sales}
+
+    @classmethod
+    def _get_review_country(cls, sales):
+        countries = {}
+        for sale in sales:
+            address = sale.shipment_address or sale.invoice_address
+            country = address.country if address else None
+            countries[sale] = country.id if country else None
+        return countries
+
+    @classmethod
+    def _get_review_abroad(cls, sales):
+        countries = cls._get_review_country(sales)
+        abroad = {}
+        for sale, country in countries.items():
+            address = sale.company.party.address_get()
+            home = address.country if address else None
+            abroad[sale] = not country or not home or country != home.id
+        return abroad
+
+    @classmethod
+    def _get_review_payment_term(cls, sales):
+        return {
+            s: s.payment_term.id if s.payment_term else None for s in sales}
+
+    @classmethod
+    def _get_review_channel(cls, sales):
+        return {s: s.channel.id if s.channel else None for s in sales}
+
+    @classmethod
+    def _get_review_orders(cls, sales):
+        "Return by id of party with other orders the date of the first of them"
+        transaction = Transaction()
+        cursor = transaction.connection.cursor()
+        table = cls.__table__()
+        orders = {}
+        company = sales[0].company
+        for sub_parties in grouped_slice({s.party.id for s in sales}):
+            cursor.execute(*table.select(
+                    table.party, Min(table.sale_date),
+                    where=reduce_ids(table.party, sub_parties)
+                    & (table.company == company.id)
+                    & table.state.in_(['confirmed', 'processing', 'done'])
+                    & ~table.id.in_([s.id for s in sales]),
+                    group_by=table.party))
+            for party, date in cursor:
+                # SQLite returns the aggregate of dates as string
+                if isinstance(date, str):
+                    date = dt.date.fromisoformat(date)
+                orders[party] = date
+        return orders
+
+    @classmethod
+    def _get_review_first_order(cls, sales):
+        orders = cls._get_review_orders(sales)
+        return {s: s.party.id not in orders for s in sales}
+
+    @classmethod
+    def _get_review_new_customer(cls, sales):
+        pool = Pool()
+        Configuration = pool.get('sale.configuration')
+        Date = pool.get('ir.date')
+        period = Configuration(1).get_multivalue('review_new_customer')
+        orders = cls._get_review_orders(sales)
+        new = {}
+        for sale in sales:
+            date = orders.get(sale.party.id)
+            new[sale] = not date or bool(
+                period and date > Date.today() - period)
+        return new
+
+    @classmethod
+    def check_review(cls, sales):
+        """Check that the sales that need a review have been approved as they
+        are, and raise ReviewRequiredError with all that is missing"""
+        if missing := cls._get_review_missing(sales):
+            raise ReviewRequiredError(
+                '\n'.join(t for texts in missing.values() for t in texts))
+
+    @classmethod
+    def _get_review_missing(cls, sales):
+        "Return by sale the list of texts of what its review misses"
+        pool = Pool()
+        Review = pool.get('sale.review')
+        Rule = pool.get('sale.review.rule')
+        missing = {}
+        required, to_check = {}, []
+        try:
+            matching = Rule.get_matching(sales)
+        except RuleError:
+            # Find which of them fail
+            matching = {}
+            for sale in sales:
+                try:
+                    matching.update(Rule.get_matching([sale]))
+                except RuleError as exception:
+                    missing[sale] = [exception.message]
+        for sale, rules in matching.items():
+            if rules or sale.review_state == 'open':
+                required[sale] = rules
+        reviews = Review.get_current(list(required))
+        for sale, rules in required.items():
+            review = reviews.get(sale)
+            if not review or review.state not in {'open', 'approved'}:
+                departments = {r.department: None for r in rules}
+                missing[sale] = [gettext(
+                        'sale_order_review.msg_review_required',
+                        sale=sale.rec_name,
+                        departments=', '.join(
+                            d.rec_name for d in departments))]
+            elif review.state == 'open':
+                missing[sale] = [gettext(
+                        'sale_order_review.msg_review_open',
+                        sale=sale.rec_name,
+                        review=review.rec_name,
+                        signoffs=review.get_missing())]
+            else:
+                to_check.append(sale)
+        for sale, differences in Review.get_differences(
+                [reviews[s] for s in to_check]).items():
+            missing[sale] = [gettext(
+                    'sale_order_review.msg_review_changed',
+                    sale=sale.rec_name,
+                    review=reviews[sale].rec_name,
+                    differences='; '.join(differences))]
+        return missing
+
+    @classmethod
+    def update_review_state(cls, sales):
+        "Set whether the quotations that are not under review must be reviewed"
+        cls._set_review_state([
+                s for s in sales
+                if s.state == 'quotation'
+                and s.review_state in {'none', 'required'}])
+
+    @classmethod
+    def _set_review_state(cls, sales):
+        pool = Pool()
+        Review = pool.get('sale.review')
+        Rule = pool.get('sale.review.rule')
+        try:
+            matching = Rule.get_matching(sales)
+        except RuleError:
+            # Held until the rule is mended: confirm says which one it is
+            matching = {s: True for s in sales}
+        required = [s for s, rules in matching.items() if rules]
+        reviews = Review.get_current(required)
+        approved = {s for s, r in reviews.items() if r.state == 'approved'}
+        approved -= Review.get_differences(
+            [reviews[s] for s in approved]).keys()
+        to_write = defaultdict(list)
+        for sale in sales:
+            if sale in approved:
+                state = 'approved'
+            elif matching[sale]:
+                state = 'required'
+            else:
+                state = 'none'
+            if sale.review_state != state:
+                to_write[state].append(sale)
+        for state, sales in to_write.items():
+            cls.write(sales, {'review_state': state})
+
+    @classmethod
+    def check_modification(cls, mode, sales, values=None, external=False):
+        super().check_modification(
+            mode, sales, values=values, external=external)
+        if mode == 'delete':
+            for sale in sales:
+                if sale.reviews:
+                    raise AccessError(gettext(
+                            'sale_order_review.msg_sale_delete',
+                            sale=sale.rec_name))
+        elif not external:
+            return
+        elif mode == 'create':
+            for sale in sales:
+                if (sale.review_state != 'none'
+                        or (sale.state != 'draft' and sale._is_reviewed())):
+                    raise AccessError(gettext(
+                            'sale_order_review.msg_sale_state',
+                            sale=sale.rec_name))
+        elif mode == 'write':
+            if values.keys() & {'state', 'review_state'}:
+                for sale in sales:
+                    if 'review_state' in values or sale._is_reviewed():
+                        raise AccessError(gettext(
+                                'sale_order_review.msg_sale_state',
+                                sale=sale.rec_name))
+            cls.check_review_frozen(sales, values.keys())
+
+    def _is_reviewed(self):
+        "Return whether orders of the company are subject to review"
+        pool = Pool()
+        Rule = pool.get('sale.review.rule')
+        return (self.review_state != 'none'
+            or bool(Rule.get_rules(self.company, self.__name__)))
+
+    @classmethod
+    def check_review_frozen(cls, sales, names, model=None):
+        """Check that the fields of the model, that of the sales by default,
+        can still change.
+
+        What is reviewed is frozen from the quotation on, and after the
+        confirmation it changes by an amendment only. Orders never reviewed
+        keep the fields that stock Tryton leaves open."""
+        names = names & cls.get_review_fields()[model or cls.__name__]
+        if not names:
+            return
+        for sale in sales:
+            if sale.state == 'draft':
+                continue
+            frozen = names
+            if sale.review_state not in {'open', 'approved'}:
+                if not sale._is_reviewed():
+                    continue
+                frozen = names - {'comment', 'note'}
+            if frozen:
+                Model = Pool().get(model or cls.__name__)
+                message = 'msg_sale_frozen'
+                if sale.state in {'processing', 'done'}:
+                    message = 'msg_sale_frozen_processing'
+                raise AccessError(gettext(
+                        f'sale_order_review.{message}',
+                        sale=sale.rec_name,
+                        fields=', '.join(sorted(
+                                Model.__names__(n)['field']
+                                for n in frozen))))
+
+    @classmethod
+    @ModelView.button
+    def cancel(cls, sales):
+        cls._withdraw_reviews(sales)
+        super().cancel(sales)
+        cls._reset_review_state(sales)
+
+    @classmethod
+    @ModelView.button
+    def draft(cls, sales):
+        cls._withdraw_reviews(sales)
+        super().draft(sales)
+        cls._reset_review_state(sales)
+
+    @classmethod
+    def _reset_review_state(cls, sales):
+        if sales := [s for s in sales if s.review_state != 'none']:
+            cls.write(sales, {'review_state': 'none'})
+
+    @classmethod
+    def _withdraw_reviews(cls, sales):
+        pool = Pool()
+        Review = pool.get('sale.review')
+        reviews = Review.get_current(
+            [s for s in sales if s.review_state == 'open'])
+        Review.withdraw([
+                r for r in reviews.values() if r.state == 'open'])
+
+    @classmethod
+    @ModelView.button
+    def quote(cls, sales):
+        super().quote(sales)
+        cls._set_review_state([s for s in sales if s.state == 'quotation'])
+
+    @classmethod
+    @ModelView.button_action('sale_order_review.wizard_submit_review')
+    def submit_review(cls, sales):
+        pass
+
+    @classmethod
+    @ModelView.button
+    def confirm(cls, sales):
+        cls.check_review([s for s in sales if s.state == 'quotation'])
+        super().confirm(sales)
+
+    @classmethod
+    @ModelView.button
+    def process(cls, sales):
+        # The content could have been changed by other means since the
+        # confirmation
+        missing = cls._get_review_missing(
+            [s for s in sales if s.state == 'confirmed'])
+        if missing:
+            sales = [s for s in sales if s not in missing]
+            if not sales:
+                raise ReviewRequiredError(
+                    '\n'.join(t for texts in missing.values() for t in texts))
+            for sale, texts in missing.items():
+                sale._notify_held(texts)
+        super().process(sales)
+
+    def _notify_held(self, texts):
+        "Tell who confirmed the sale why it is not processed"
+        pool = Pool()
+        Review = pool.get('sale.review')
+        Review.notify_employees(
+            {self.confirmed_by: [self]} if self.confirmed_by else {},
+            'tryton-warning', 'sale_order_review.msg_notification_held',
+            description=' '.join(texts))
+
+
+class Line(metaclass=PoolMeta):
+    __name__ = 'sale.line'
+
+    customised = fields.Boolean(
+        "Customised",
+        states={
+            'invisible': Eval('type') != 'line',
+            'readonly': Eval('sale_state') != 'draft',
+            },
+        depends=['sale_state'],
+        help="Check if the product is designed for the customer.")
+
+    @fields.depends('product')
+    def on_change_product(self):
+        super().on_change_product()
+        if self.product:
+            self.customised = self.product.template.customised
+
+    @classmethod
+    def check_modification(cls, mode, lines, values=None, external=False):
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        super().check_modification(
+            mode, lines, values=values, external=external)
+        if not external:
+            return
+        sales = {l.sale for l in lines}
+        names = Sale.get_review_fields()[cls.__name__]
+        if mode == 'write':
+            if values.get('sale'):
+                sales.add(Sale(values['sale']))
+            else:
+                names = names & values.keys()
+        Sale.check_review_frozen(sales, names, model=cls.__name__)
+
+
+class SubmitReview(Wizard):
+    __name__ = 'sale.sale.submit_review'
+
+    start = StateView('sale.sale.submit_review.start',
+        'sale_order_review.submit_review_start_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Submit", 'submit', 'tryton-ok', default=True,
+                states={
+                    'readonly': Bool(Eval('problems')),
+                    }),
+            ])
+    submit = StateTransition()
+
+    def default_start(self, fields):
+        pool = Pool()
+        Review = pool.get('sale.review')
+        plans, problems = Review.plan(self.records)
+        return {
+            'problems': '\n'.join(problems) or None,
+            'signoffs': [{
+                    'sale': plan.sale.id,
+                    'department': signoff['department'].id,
+                    'name': signoff['rule'].name,
+                    'stage': signoff['stage'],
+                    'reason': signoff['reason'],
+                    'signatories': signoff['names'],
+                    'deadline': signoff['planned'],
+                    'carried': bool(signoff['carried_from']),
+                    }
+                for plan in plans for signoff in plan.signoffs],
+            }
+
+    def transition_submit(self):
+        pool = Pool()
+        Review = pool.get('sale.review')
+        Review.submit(self.records)
+        return 'end'
+
+    def end(self):
+        return 'reload'
+
+
+class SubmitReviewStart(ModelView):
+    __name__ = 'sale.sale.submit_review.start'
+
+    signoffs = fields.One2Many(
+        'sale.sale.submit_review.signoff', None, "Sign-offs", readonly=True,
+        help="Who will have to sign.")
+    problems = fields.Text(
+        "Problems", readonly=True,
+        states={
+            'invisible': ~Eval('problems'),
+            })
+
+
+class SubmitReviewSignoff(ModelView):
+    __name__ = 'sale.sale.submit_review.signoff'
+
+    sale = fields.Many2One('sale.sale', "Sale", readonly=True)
+    stage = fields.Integer("Stage", readonly=True)
+    department = fields.Many2One(
+        'company.department', "Department", readonly=True)
+    name = fields.Char("Rule", readonly=True)
+    reason = fields.Char("Why", readonly=True)
+    signatories = fields.Char("Signatories", readonly=True)
+    deadline = fields.Date("By", readonly=True)
+    carried = fields.Boolean(
+        "Carried", readonly=True,
+        help="The sign-off of the previous round still holds.")

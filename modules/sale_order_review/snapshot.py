@@ -1,0 +1,84 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+"""The content to which signatures are given
+
+A snapshot is a dictionary of plain values: by name of model the fields of the
+header, or for the models of the lines by id the fields of each line. Relations
+are ids, decimals are strings without trailing zeros, dates are ISO 8601 and
+durations are seconds, so that the same content always gives the same text."""
+
+import datetime as dt
+import hashlib
+import json
+from decimal import Decimal
+
+
+def plain(value):
+    "Return the value as it stands in a snapshot"
+    if isinstance(value, Decimal):
+        return format(value.normalize(), 'f') if value else '0'
+    elif isinstance(value, (dt.datetime, dt.date)):
+        return value.isoformat()
+    elif isinstance(value, dt.timedelta):
+        return value.total_seconds()
+    elif isinstance(value, (list, tuple)):
+        return sorted(plain(v) for v in value)
+    return value
+
+
+def dumps(snapshot):
+    "Return the canonical JSON text of the snapshot"
+    return json.dumps(
+        snapshot, sort_keys=True, separators=(',', ':'), ensure_ascii=False)
+
+
+def digest(text):
+    "Return the SHA-256 of the text in hexadecimal"
+    return hashlib.sha256(text.encode('utf-8')).hexdigest()
+
+
+def part(snapshot, names):
+    """Return the part of the snapshot that the names keep.
+
+    names is a dictionary of sets of field names by name of model."""
+    result = {}
+    for model, values in snapshot.items():
+        kept = names.get(model)
+        if not kept:
+            continue
+        if _is_lines(values):
+            result[model] = {
+                id_: {n: v for n, v in line.items() if n in kept}
+                for id_, line in values.items()}
+        else:
+            result[model] = {n: v for n, v in values.items() if n in kept}
+    return result
+
+
+def differences(old, new):
+    """Yield what differs between two snapshots as (model, id, field, old, new)
+
+    The id is None for the header. The field is None for a line that stands in
+    one of the snapshots only; the missing side is then None and the other the
+    dictionary of its values."""
+    for model in sorted(old.keys() | new.keys()):
+        before, after = old.get(model, {}), new.get(model, {})
+        if not (_is_lines(before) or _is_lines(after)):
+            yield from _differences(model, None, before, after)
+            continue
+        for id_ in sorted(before.keys() | after.keys(), key=int):
+            if id_ in before and id_ in after:
+                yield from _differences(
+                    model, int(id_), before[id_], after[id_])
+            else:
+                yield (
+                    model, int(id_), None, before.get(id_), after.get(id_))
+
+
+def _differences(model, id_, before, after):
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            yield model, id_, name, before.get(name), after.get(name)
+
+
+def _is_lines(values):
+    return any(isinstance(v, dict) for v in values.values())
