@@ -543,7 +543,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             help="What changed since the previous round."),
         'get_review_field')
     sale_lines = fields.Function(
-        fields.One2Many('sale.line', None, "Lines", readonly=True),
+        fields.Many2Many('sale.line', None, None, "Lines", readonly=True),
         'get_sale_lines')
 
     rule = fields.Many2One(
@@ -646,14 +646,14 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             ('deadline', 'ASC NULLS LAST'),
             ('id', 'ASC'),
             ]
-        states = {
-            'invisible': Eval('state') != 'pending',
-            'readonly': ~Eval('can_sign', False),
-            'depends': ['state', 'can_sign'],
-            }
+        # The buttons have no states, so that who may not use them is told why
         cls._buttons.update({
-                'approve': {**states, 'icon': 'tryton-ok'},
-                'return_': {**states, 'icon': 'tryton-back'},
+                'approve': {
+                    'icon': 'tryton-ok',
+                    },
+                'return_': {
+                    'icon': 'tryton-back',
+                    },
                 })
 
     @classmethod
@@ -866,6 +866,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         return super().view_attributes() + [
             ('/tree/field[@name="deadline"]', 'visual', visual),
             ('/tree/field[@name="state"]', 'visual', visual),
+            ('/form//group[@id="buttons"]', 'states', {
+                    'invisible': ~Eval('can_sign', False),
+                    }, ['can_sign']),
             ]
 
     @classmethod
@@ -1228,7 +1231,10 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         Company = pool.get('company.company')
         Configuration = pool.get('sale.configuration')
         Date = pool.get('ir.date')
-        company = Company(Transaction().context['company'])
+        company_id = Transaction().context.get('company')
+        if company_id is None:
+            return
+        company = Company(company_id)
         today = Date.today()
         configuration = Configuration(1)
         reminder = configuration.get_multivalue(

@@ -15,7 +15,7 @@ from trytond.model.modelstorage import EvalEnvironment
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, PYSONDecoder
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import RuleError, RuleValidationError
 
@@ -280,8 +280,18 @@ class Rule(
 
     @classmethod
     def on_modification(cls, mode, rules, field_names=None):
+        pool = Pool()
+        Sale = pool.get('sale.sale')
         super().on_modification(mode, rules, field_names=field_names)
         cls._get_rules_cache.clear()
+        # Show on the quotations whether they must be reviewed from now on
+        sales = Sale.search([
+                ('company', 'in', list({r.company.id for r in rules})),
+                ('state', '=', 'quotation'),
+                ('review_state', 'in', ['none', 'required']),
+                ])
+        if sales:
+            Sale.__queue__.update_review_state(sales)
 
     @classmethod
     def copy(cls, rules, default=None):
@@ -296,10 +306,11 @@ class Rule(
         key = (company.id, subject)
         ids = cls._get_rules_cache.get(key)
         if ids is None:
-            with Transaction().set_context(_check_access=False):
+            with without_check_access():
                 ids = [r.id for r in cls.search([
                             ('company', '=', company.id),
                             ('subjects', 'in', subject),
+                            ('active', '=', True),
                             ])]
             cls._get_rules_cache.set(key, ids)
         return cls.browse(ids)

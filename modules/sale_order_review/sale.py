@@ -89,8 +89,8 @@ class Sale(metaclass=PoolMeta):
     review = fields.Function(
         fields.Many2One('sale.review', "Review"), 'get_review')
     review_signoffs = fields.Function(
-        fields.One2Many(
-            'sale.review.signoff', None, "Sign-offs", readonly=True,
+        fields.Many2Many(
+            'sale.review.signoff', None, None, "Sign-offs", readonly=True,
             states={
                 'invisible': ~Eval('review_signoffs'),
                 }),
@@ -640,9 +640,12 @@ class Sale(metaclass=PoolMeta):
         pass
 
     @classmethod
-    @ModelView.button
     def confirm(cls, sales):
-        cls.check_review([s for s in sales if s.state == 'quotation'])
+        # Before the access to the button, whose error would not tell what is
+        # missing, but with the access to the sales
+        quotations = [s for s in sales if s.state == 'quotation']
+        with without_check_access():
+            cls.check_review(cls.browse(quotations))
         super().confirm(sales)
 
     @classmethod
