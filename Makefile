@@ -27,12 +27,13 @@ bench: $(VENV)/.installed-all
 	@$(python) -m benchmarks
 
 docs: $(VENV)/.installed-all
-	@$(python) docs/requirements.py
+	@$(python) -m tools.requirements
 	@$(python) -m sphinx -W --keep-going -b html docs docs/_build/html
 	@echo "==> docs/_build/html/index.html"
 
 lint: $(VENV)/.installed-all
 	@$(python) -m ruff check
+	@$(python) -m isort --check --diff --quiet .
 
 translations: $(VENV)/.installed-all
 	@$(python) -m tools.translations

@@ -32,11 +32,21 @@ def pytest_collection_modifyitems(config, items):
     if deselected:
         config.hook.pytest_deselected(items=deselected)
         items[:] = [i for i in items if i not in deselected]
-    for item in items:
-        # The tests of a class share its database
-        if cls := getattr(item, 'cls', None):
-            item.add_marker(pytest.mark.xdist_group(
-                    f'{cls.__module__}.{cls.__qualname__}'))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        "Keep together what shares a database or another costly fixture"
+
+        def _split_scope(self, nodeid):
+            if '::test_scenario[' in nodeid:
+                return nodeid
+            return super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
 
 
 def pytest_report_header(config):

@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 from contextlib import contextmanager
 
 import pytest
@@ -56,8 +57,10 @@ def setup_process(database, worker):
         os.environ['DB_NAME'] = f'test_{run}_{name}'
     else:
         os.environ['DB_NAME'] = ':memory:'
-    lock_cache()
-    layer_cache()
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', DeprecationWarning)
+        lock_cache()
+        layer_cache()
 
 
 def start_postgresql(config, directory):
@@ -148,7 +151,6 @@ def layer_cache():
     the set up functions, each upon what is there.
     """
     from proteus import Model, Wizard
-
     from trytond.tests import test_tryton, tools
 
     def create_db():

@@ -1,0 +1,207 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+"""Take the pictures of the documentation from a demo that is running
+
+    make demo
+    .venv/bin/python docs/screenshots.py
+"""
+
+import argparse
+import re
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+IMAGES = Path(__file__).parent / 'images'
+WIDTH, HEIGHT = 1400, 900
+
+
+class Client:
+    "The web client of a user"
+
+    def __init__(self, page, url, login):
+        self.page = page
+        page.goto(url)
+        page.fill('#login', login)
+        page.keyboard.press('Enter')
+        page.wait_for_selector('input[type=password]:visible')
+        page.fill('input[type=password]:visible', f'{login}demo')
+        page.keyboard.press('Enter')
+        page.wait_for_selector('#menu .tree tbody tr')
+        self.wait()
+
+    def wait(self):
+        self.page.wait_for_load_state('networkidle')
+        self.page.wait_for_timeout(700)
+
+    @property
+    def tab(self):
+        return self.page.locator('#tabcontent > .active')
+
+    def menu(self, *path):
+        "Open the menu item and hide the menu"
+        for i, name in enumerate(path, 1):
+            row = self.page.locator('#menu tbody tr').filter(
+                has=self.page.get_by_text(name, exact=True)).last
+            if i < len(path):
+                row.locator('.expander img').click()
+            else:
+                row.get_by_text(name, exact=True).click()
+            self.wait()
+        self.page.click('.navbar-brand')
+        self.wait()
+
+    def click(self, name):
+        "Click on the tab or the button"
+        self.tab.locator('a, button').filter(
+            has_text=re.compile(f'^\\s*{re.escape(name)}')).filter(
+            visible=True).first.click()
+        self.wait()
+
+    def open(self, text):
+        "Open the record in the row with the text"
+        row = self.tab.locator('.treeview tbody tr').filter(
+            has_text=text).first
+        row.locator('td .widget:visible').first.dblclick()
+        self.wait()
+
+    def size(self, height):
+        self.page.set_viewport_size({'width': WIDTH, 'height': height})
+        self.wait()
+
+    def shoot(self, name, area=None):
+        "Take the picture of the area, of the tab by default"
+        self.page.mouse.move(0, HEIGHT - 1)
+        self.page.evaluate('document.activeElement.blur()')
+        self.page.wait_for_timeout(300)
+        picture = Image.open(BytesIO((area or self.tab).screenshot()))
+        # Few colours keep the file small
+        picture.convert('RGB').quantize(
+            128, dither=Image.Dither.NONE).save(
+            IMAGES / f'{name}.png', optimize=True)
+        print(IMAGES / f'{name}.png')
+
+
+def order(client):
+    client.menu("Order Review", "Orders")
+    client.click("Under Review")
+    client.open("Vestland Kollektiv")
+    client.click("Reviews")
+    client.size(640)
+    client.shoot('order')
+
+
+def submit(client):
+    client.menu("Order Review", "Orders")
+    client.open("Fjordlinja Ferger")
+    client.click("Submit for Review")
+    dialog = client.page.locator('.modal-content:visible')
+    client.shoot('submit', dialog)
+    dialog.get_by_text("Cancel").click()
+    client.wait()
+
+
+def signoffs(client):
+    client.size(420)
+    client.menu("Order Review", "My Sign-offs")
+    client.shoot('signoffs')
+
+
+def signoff(client):
+    client.menu("Order Review", "My Sign-offs")
+    client.open("Polarmat Foods")
+    client.size(720)
+    client.shoot('signoff')
+
+
+def review(client):
+    client.menu("Order Review", "Reviews")
+    client.open("Polarmat Foods")
+    client.click("Differences")
+    client.size(480)
+    client.shoot('review')
+
+
+def rule(client):
+    client.menu("Order Review", "Configuration", "Rules")
+    client.open("Standing of new customers")
+    client.size(700)
+    client.shoot('rule')
+
+
+def department(client):
+    client.menu("Departments", "Departments")
+    client.click("All")
+    client.open("Finance")
+    client.size(420)
+    client.shoot('department')
+
+
+def delegation(client):
+    client.menu("Departments", "Delegations")
+    client.open("Nils Haugen")
+    client.size(330)
+    client.shoot('delegation')
+
+
+def company(client):
+    client.menu("Companies", "Companies")
+    client.open("Nordlys Displays")
+    client.click("Working Days")
+    client.size(700)
+    client.shoot('company-working-days')
+
+
+PICTURES = [
+    ('sales', order),
+    ('sales', submit),
+    ('saleshead', signoffs),
+    ('finance', signoff),
+    ('auditor', review),
+    ('admin', rule),
+    ('admin', department),
+    ('admin', delegation),
+    ('admin', company),
+    ]
+
+
+@contextmanager
+def browser(executable):
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=[
+                '--no-sandbox', '--disable-gpu',
+                '--disable-background-networking'])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--url', default='http://127.0.0.1:8000/')
+    parser.add_argument('--browser', default='/usr/bin/chromium')
+    parser.add_argument('names', nargs='*', help="only these pictures")
+    options = parser.parse_args()
+    IMAGES.mkdir(exist_ok=True)
+    with browser(options.browser) as chromium:
+        for login, take in PICTURES:
+            if options.names and take.__name__ not in options.names:
+                continue
+            page = chromium.new_page(
+                viewport={'width': WIDTH, 'height': HEIGHT})
+            page.set_default_timeout(15_000)
+            try:
+                take(Client(page, options.url, login))
+            finally:
+                page.close()
+
+
+if __name__ == '__main__':
+    main()
