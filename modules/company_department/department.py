@@ -56,8 +56,7 @@ class PeriodMixin:
                 self.end_date or dt.date.max))
 
 
-class Department(
-        tree(separator=' / '), DeactivableMixin, ModelSQL, ModelView):
+class Department(tree(), DeactivableMixin, ModelSQL, ModelView):
     __name__ = 'company.department'
     _history = True
 
@@ -123,7 +122,7 @@ class Department(
         else:
             bool_op = 'OR'
         return [bool_op,
-            super().search_rec_name(name, clause),
+            ('name', operator, operand, *extra),
             ('code', operator, operand, *extra),
             ]
 

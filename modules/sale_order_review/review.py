@@ -349,13 +349,13 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         if problems:
             raise ReviewError('\n'.join(problems))
         now = dt.datetime.now()
-        reviews, to_notify = [], []
-        with _recording():
-            for company, c_plans in _group_by_company(
-                    plans, lambda p: p.sale.company):
-                sequence = Configuration(1).get_multivalue(
-                    'review_sequence', company=company.id)
-                employee = _get_employee(company)
+        reviews, pending, approved = [], [], []
+        for company, c_plans in _group_by_company(
+                plans, lambda p: p.sale.company):
+            sequence = Configuration(1).get_multivalue(
+                'review_sequence', company=company.id)
+            employee = _get_employee(company)
+            with _recording():
                 cls.supersede([p.previous for p in c_plans if p.previous])
                 c_reviews = cls.create([{
                             'number': number,
@@ -378,14 +378,14 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
                             }
                         for number, p in zip(
                             sequence.get_many(len(c_plans)), c_plans)])
-                to_notify += Signoff.create_planned(
+                pending += Signoff.create_planned(
                     zip(c_reviews, c_plans), now)
-                cls._set_sale_state(c_reviews, 'open')
-                cls.approve([
-                        r for r, p in zip(c_reviews, c_plans)
-                        if p.stage is None])
-                reviews.extend(c_reviews)
-        Signoff.notify(to_notify)
+            reviews += c_reviews
+            approved += [
+                r for r, p in zip(c_reviews, c_plans) if p.stage is None]
+        cls._set_sale_state(reviews, 'open')
+        cls.approve(approved)
+        Signoff.notify(pending)
         return reviews
 
     @classmethod
@@ -1205,7 +1205,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                         'pending_at': now,
                         'deadline': company.add_working_days(today, days),
                         })
-            Review.approve(approved)
+        Review.approve(approved)
         cls.notify(to_open)
 
     @classmethod

@@ -447,15 +447,18 @@ class Rule(
                 return gettext('sale_order_review.msg_unknown')
             return lang.format_number(value * 100, digits=2) + ' %'
 
+        def currency(value):
+            return lang.currency(value, self.currency, grouping=True)
+
         reasons = []
-        amount = values.get('amount')
-        for name, symbol in [
-                ('minimum_amount', '≥'), ('maximum_amount', '≤')]:
-            limit = getattr(self, name)
-            if limit is not None:
-                reasons.append(' '.join([
-                            lang.currency(amount, self.currency), symbol,
-                            lang.currency(limit, self.currency)]))
+        if (self.minimum_amount is not None
+                or self.maximum_amount is not None):
+            amount = currency(values['amount'])
+            if self.minimum_amount is not None:
+                amount = f'{currency(self.minimum_amount)} ≤ {amount}'
+            if self.maximum_amount is not None:
+                amount = f'{amount} ≤ {currency(self.maximum_amount)}'
+            reasons.append(amount)
         for name, value, symbol in [
                 ('maximum_margin', values.get('margin'), '≤'),
                 ('minimum_discount', values.get('discount'), '≥')]:
