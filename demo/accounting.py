@@ -25,9 +25,8 @@ PAYMENT_TERMS = [
 def create():
     company = Transaction().context['company']
     create_chart(company)
-    year = today().year
-    for year in [year - 1, year, year + 1]:
-        create_fiscalyear(company, year)
+    for offset in [-1, 0, 1]:
+        create_fiscalyear(company, today().year + offset)
     create_taxes(company)
     create_payment_terms()
     create_payment_method(company)
@@ -47,21 +46,27 @@ def create_chart(company):
     CreateChart.execute(session_id, data, 'create_account')
     Account = Pool().get('account.account')
     accounts = {}
-    for type_ in ['receivable', 'payable', 'revenue', 'expense']:
+    for type_ in ['receivable', 'payable']:
         accounts[type_], = Account.search([
                 (f'type.{type_}', '=', True),
                 ('closed', '!=', True),
+                ('party_required', '=', True),
                 ('company', '=', company),
                 ], limit=1)
     data['properties'] = {
         'company': company,
         'account_receivable': accounts['receivable'].id,
         'account_payable': accounts['payable'].id,
-        'category_account_revenue': accounts['revenue'].id,
-        'category_account_expense': accounts['expense'].id,
+        'category_account_revenue': account('4.1.1').id,
+        'category_account_expense': account('5.1.1').id,
         }
     CreateChart.execute(session_id, data, 'create_properties')
     CreateChart.delete(session_id)
+    Configuration = Pool().get('account.configuration')
+    configuration = Configuration(1)
+    configuration.currency_exchange_credit_account = account('6.2.1')
+    configuration.currency_exchange_debit_account = account('6.2.1')
+    configuration.save()
 
 
 def create_fiscalyear(company, year):
@@ -100,7 +105,6 @@ def create_fiscalyear(company, year):
 def create_taxes(company):
     pool = Pool()
     Category = pool.get('product.category')
-    Configuration = pool.get('account.configuration')
     Rule = pool.get('account.tax.rule')
     Tax = pool.get('account.tax')
     vat = account('6.3.6').id
@@ -125,17 +129,17 @@ def create_taxes(company):
                                 'tax': export.id,
                                 }])],
                 }])
-    configuration = Configuration(1)
     Category.create([{
                 'name': name,
                 'accounting': True,
-                'account_revenue': (
-                    configuration.default_category_account_revenue.id),
-                'account_expense': (
-                    configuration.default_category_account_expense.id),
+                'account_revenue': account(revenue).id,
+                'account_expense': account(expense).id,
                 'customer_taxes': [('add', [standard.id])],
                 'supplier_taxes': [('add', [standard.id])],
-                } for name in ["Goods (accounting)", "Services (accounting)"]])
+                } for name, revenue, expense in [
+            ("Goods (accounting)", '4.1.1', '5.1.1'),
+            ("Services (accounting)", '4.1.2', '5.1.3'),
+            ]])
 
 
 def create_payment_terms():
