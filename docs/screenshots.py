@@ -24,6 +24,10 @@ class Client:
 
     def __init__(self, page, url, login):
         self.page = page
+        self.requests = set()
+        page.on('request', lambda r: self.requests.add(r))
+        for event in ['requestfinished', 'requestfailed']:
+            page.on(event, lambda r: self.requests.discard(r))
         page.goto(url)
         page.fill('#login', login)
         page.keyboard.press('Enter')
@@ -34,8 +38,13 @@ class Client:
         self.wait()
 
     def wait(self):
-        self.page.wait_for_load_state('networkidle')
-        self.page.wait_for_timeout(700)
+        "Wait until the client has been idle for some time"
+        idle = 0
+        while idle < 7:
+            self.page.wait_for_timeout(100)
+            # The request for notifications stays open
+            busy = any(not r.url.endswith('/bus') for r in self.requests)
+            idle = 0 if busy else idle + 1
 
     @property
     def tab(self):
@@ -113,7 +122,7 @@ def signoffs(client):
 def signoff(client):
     client.menu("Order Review", "My Sign-offs")
     client.open("Polarmat Foods")
-    client.size(720)
+    client.size(900)
     client.shoot('signoff')
 
 
@@ -128,7 +137,7 @@ def review(client):
 def rule(client):
     client.menu("Order Review", "Configuration", "Rules")
     client.open("Standing of new customers")
-    client.size(700)
+    client.size(790)
     client.shoot('rule')
 
 
@@ -159,7 +168,7 @@ PICTURES = [
     ('sales', order),
     ('sales', submit),
     ('saleshead', signoffs),
-    ('finance', signoff),
+    ('saleshead', signoff),
     ('auditor', review),
     ('admin', rule),
     ('admin', department),

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from proteus import Model, config
 
-# https://login:password@host/database/
+# https://login:password@host/database/rpc/
 config.set_xmlrpc(sys.argv[1])
 
 Signoff = Model.get('sale.review.signoff')

@@ -4,7 +4,7 @@ import sys
 
 from proteus import Model, Wizard, config
 
-# https://login:password@host/database/
+# https://login:password@host/database/rpc/
 config.set_xmlrpc(sys.argv[1])
 
 Sale = Model.get('sale.sale')
