@@ -259,8 +259,9 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     json.loads(snapshots.dumps(snapshot)))
         return differences
 
-    def get_missing(self):
-        "Return the text of the departments that have not signed"
+    @property
+    def missing(self):
+        "The text of the departments that have not signed and who can"
         return ', '.join(
             f'{s.department.rec_name} ({s.responsible})'
             if s.responsible else s.department.rec_name
@@ -611,7 +612,8 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     decisions = fields.One2Many(
         'sale.review.decision', 'signoff', "Decisions", readonly=True)
     responsible = fields.Function(
-        fields.Char("Responsible", help="Who can sign."), 'get_responsible')
+        fields.Char("Responsible", help="Who can sign or has signed."),
+        'get_responsible')
     can_sign = fields.Function(
         fields.Boolean("Can Sign"), 'get_can_sign', searcher='search_can_sign')
     awaited = fields.Function(
@@ -744,14 +746,19 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def get_responsible(cls, signoffs, name):
         with without_check_access():
-            pending = cls.browse([
+            signoffs = cls.browse(signoffs)
+            signatories = cls._get_signatories([
                     s for s in signoffs if s.state in {'pending', 'waiting'}])
-            responsible = cls._get_signatories(pending)
-            names = {s.id: '' for s in signoffs}
-            for signoff in pending:
-                decided = {d.employee for d in signoff.decisions}
-                names[signoff.id] = _format_employees(
-                    e for e in responsible[signoff] if e not in decided)
+            names = {}
+            for signoff in signoffs:
+                decisions = (signoff.carried_from or signoff).decisions
+                if signoff in signatories:
+                    decided = {d.employee for d in decisions}
+                    names[signoff.id] = _format_employees(
+                        signatories[signoff].keys() - decided)
+                else:
+                    names[signoff.id] = ', '.join(
+                        d.signatory for d in decisions)
         return names
 
     @classmethod
@@ -864,7 +871,8 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                         If(Eval('state').in_(['approved', 'carried']),
                             'success', '')))))
         return super().view_attributes() + [
-            ('/tree/field[@name="deadline"]', 'visual', visual),
+            ('/tree/field[@name="deadline"]', 'visual',
+                If(pending, visual, '')),
             ('/tree/field[@name="state"]', 'visual', visual),
             ('/form//group[@id="buttons"]', 'states', {
                     'invisible': ~Eval('can_sign', False),
@@ -999,6 +1007,8 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                         'pending_at': now if pending else None,
                         'deadline': values['planned'] if pending else None,
                         'closed_at': now if carried_from else None,
+                        'opinion': (
+                            carried_from.opinion if carried_from else None),
                         'state': (
                             'carried' if carried_from
                             else 'pending' if pending else 'waiting'),
@@ -1351,6 +1361,15 @@ class Decision(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def search_rec_name(cls, name, clause):
         return [('employee.rec_name', *clause[1:])]
+
+    @property
+    def signatory(self):
+        "The name of who decided and of the person they acted for"
+        if self.on_behalf_of:
+            return gettext('sale_order_review.msg_on_behalf_of',
+                employee=self.employee.rec_name,
+                principal=self.on_behalf_of.rec_name)
+        return self.employee.rec_name
 
 
 def _get_employee(company):

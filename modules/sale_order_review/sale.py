@@ -95,6 +95,13 @@ class Sale(metaclass=PoolMeta):
                 'invisible': ~Eval('review_signoffs'),
                 }),
         'get_review_signoffs')
+    review_progress = fields.Function(
+        fields.Float("Review Progress", digits=(1, 4)), 'get_review_field')
+    review_missing = fields.Function(
+        fields.Char(
+            "Missing Sign-offs",
+            help="The departments that have not signed and who can."),
+        'get_review_field')
 
     @classmethod
     def __setup__(cls):
@@ -108,6 +115,11 @@ class Sale(metaclass=PoolMeta):
                     'depends': ['state', 'review_state'],
                     },
                 })
+        for field in [cls.shipping_date, cls.comment]:
+            field.states['readonly'] = (
+                field.states.get('readonly', False)
+                | ((Eval('state') != 'draft')
+                    & Eval('review_state').in_(['open', 'approved'])))
         confirm = cls._buttons['confirm']
         confirm['invisible'] |= Eval('review_state').in_(['required', 'open'])
         confirm['depends'] = [*confirm['depends'], 'review_state']
@@ -121,6 +133,10 @@ class Sale(metaclass=PoolMeta):
 
     def get_review_signoffs(self, name):
         return [s.id for s in self.review.signoffs] if self.review else []
+
+    def get_review_field(self, name):
+        if self.review:
+            return getattr(self.review, name[len('review_'):])
 
     @classmethod
     def view_attributes(cls):
@@ -149,8 +165,8 @@ class Sale(metaclass=PoolMeta):
         Line = Pool().get('sale.line')
         aspects = {
             'parties': (
-                ['company', 'party', 'contact', 'invoice_party',
-                    'invoice_address', 'shipment_party', 'shipment_address'],
+                ['company', 'party', 'invoice_party', 'invoice_address',
+                    'shipment_party', 'shipment_address'],
                 []),
             'products': (
                 [],
@@ -486,7 +502,7 @@ class Sale(metaclass=PoolMeta):
                         'sale_order_review.msg_review_open',
                         sale=sale.rec_name,
                         review=review.rec_name,
-                        signoffs=review.get_missing())]
+                        signoffs=review.missing)]
             else:
                 to_check.append(sale)
         for sale, differences in Review.get_differences(
@@ -575,8 +591,8 @@ class Sale(metaclass=PoolMeta):
         can still change.
 
         What is reviewed is frozen from the quotation on, and after the
-        confirmation it changes by an amendment only. Orders never reviewed
-        keep the fields that stock Tryton leaves open."""
+        confirmation it changes by an amendment only. Until an order is
+        submitted the fields that stock Tryton leaves open remain so."""
         names = names & cls.get_review_fields()[model or cls.__name__]
         if not names:
             return
@@ -587,7 +603,7 @@ class Sale(metaclass=PoolMeta):
             if sale.review_state not in {'open', 'approved'}:
                 if not sale._is_reviewed():
                     continue
-                frozen = names - {'comment', 'note'}
+                frozen = names - {'shipping_date', 'comment', 'note'}
             if frozen:
                 Model = Pool().get(model or cls.__name__)
                 message = 'msg_sale_frozen'
