@@ -99,7 +99,7 @@ def order(client):
     client.click("Under Review")
     client.open("Vestland Kollektiv")
     client.click("Reviews")
-    client.size(640)
+    client.size(760)
     client.shoot('order')
 
 
