@@ -27,7 +27,7 @@ CURRENCIES = [
     ('NOK', "Norwegian krone", 'kr', '1'),
     ('EUR', "Euro", '€', '0.0855'),
     ('USD', "US dollar", '$', '0.0990'),
-    ('SEK', "Swedish krona", 'kr', '0.9420'),
+    ('SEK', "Swedish krona", 'SEK', '0.9420'),
     ('CNY', "Chinese yuan", '¥', '0.7060'),
     ]
 

@@ -49,7 +49,9 @@ def _enter(party, lines, days, values):
     sale = _new(Sale)
     sale.party = find('party.party', name=party)
     sale.on_change_party()
-    sale.quotation_date = sale.sale_date = today() - dt.timedelta(days=days)
+    sale.quotation_date = today() - dt.timedelta(days=days)
+    if days:
+        sale.sale_date = sale.quotation_date
     sale.channel = find('sale.channel', name=values.pop('channel', "E-Mail"))
     if 'payment_term' in values:
         sale.payment_term = find(

@@ -111,7 +111,8 @@ PEOPLE = [
         role="decides on thin margins and very large orders"),
     Person("Torill Bakke", 'ARCH', head=True),
     Person(
-        "Astrid Eide", login='auditor', groups=[],
+        "Astrid Eide", login='auditor',
+        groups=['sale_order_review.group_review_auditor'],
         role="reads every review and changes nothing"),
     Person(
         "Administrator", login='admin',

@@ -9,7 +9,7 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from .orders import Order, by_login, click, collect, invoice, ship
-from .tools import act, find, progress, run, today
+from .tools import act, find, progress, ref, run, today
 
 RULES = [
     ("Completeness and terms", 'SALES', 1, {
@@ -142,6 +142,7 @@ OPINIONS = {
 
 
 def create_rules():
+    create_sequences()
     Rule = Pool().get('sale.review.rule')
     models = {
         'party_category': 'party.category',
@@ -163,6 +164,18 @@ def create_rules():
                 'stage': stage,
                 **values})
     Rule.create(to_create)
+
+
+def create_sequences():
+    Sequence = Pool().get('ir.sequence')
+    for sequence, prefix in [
+            ('sale.sequence_sale', 'SO'),
+            ('sale_order_review.sequence_review', 'RV'),
+            ]:
+        Sequence.write([Sequence(ref(sequence))], {
+                'prefix': prefix,
+                'padding': 4,
+                })
 
 
 def create_history():
@@ -254,7 +267,7 @@ def create_third_stage():
         description="Crane panels, terminal 4", channel="Meeting")
     for department in ['SALES', 'FIN', 'PROD', 'LEGAL']:
         sign([order], department)
-    backdate(order, working_days(5))
+    backdate(order, working_days(2))
 
 
 def create_returned():

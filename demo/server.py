@@ -32,7 +32,8 @@ def stop_on_signals():
         raise Stopped(signum)
     for signum in _SIGNALS:
         # What runs under nohup outlives its terminal
-        if signal.getsignal(signum) != signal.SIG_IGN:
+        if (signum != signal.SIGHUP
+                or signal.getsignal(signum) != signal.SIG_IGN):
             signal.signal(signum, stop)
 
 
@@ -244,7 +245,8 @@ worker = {worker}
         for process in self._children:
             if process.poll() is not None and process.name != 'setup':
                 raise self._failure(
-                    process, f"The process {process.name} ended unexpectedly")
+                    process, f"The process {process.name} ended unexpectedly "
+                    f"with status {process.returncode}")
 
     def _failure(self, process, message):
         log = self.folder / f'{process.name}.log'
