@@ -226,9 +226,11 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
     def view_attributes(cls):
         return super().view_attributes() + [
             ('/tree', 'visual',
-                If(Eval('state').in_(['superseded', 'withdrawn']), 'muted',
-                    If(Eval('state') == 'returned', 'danger',
-                        If(Eval('state') == 'approved', 'success', '')))),
+                If(Eval('state').in_(['superseded', 'withdrawn']),
+                    'muted', '')),
+            ('/tree/field[@name="state"]', 'visual',
+                If(Eval('state') == 'returned', 'danger',
+                    If(Eval('state') == 'approved', 'success', ''))),
             ]
 
     @classmethod
@@ -252,11 +254,13 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         current = Sale.get_review_snapshots([r.sale for r in reviews])
         differences = {}
         for review in reviews:
-            snapshot = current.get(review.sale)
-            if snapshots.digest(snapshots.dumps(snapshot)) != review.digest:
-                differences[review.sale] = Sale.format_review_differences(
-                    json.loads(review.snapshot),
-                    json.loads(snapshots.dumps(snapshot)))
+            text = snapshots.dumps(current[review.sale])
+            if snapshots.digest(text) == review.digest:
+                continue
+            texts = Sale.format_review_differences(
+                json.loads(review.snapshot), json.loads(text))
+            if texts:
+                differences[review.sale] = texts
         return differences
 
     @property
@@ -932,8 +936,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                     for n in ['department', 'signatories', 'number']):
                 continue
             names = Sale.get_review_fields(values['aspects'])
-            if (snapshots.part(before, names)
-                    == snapshots.part(after, names)):
+            if snapshots.same(before, after, names):
                 values['carried_from'] = signoff.carried_from or signoff
 
     @classmethod
@@ -1236,15 +1239,21 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def remind(cls):
         """Remind of the sign-offs that are due, escalate those that are late
-        and complete those that wait only for who no longer can sign"""
+        and complete those that wait only for who no longer can sign
+
+        It is done for the company of the context, or for all if it has none.
+        """
         pool = Pool()
         Company = pool.get('company.company')
         Configuration = pool.get('sale.configuration')
         Date = pool.get('ir.date')
-        company_id = Transaction().context.get('company')
-        if company_id is None:
+        company = Transaction().context.get('company')
+        if company is None:
+            for company in Company.search([]):
+                with Transaction().set_context(company=company.id):
+                    cls.remind()
             return
-        company = Company(company_id)
+        company = Company(company)
         today = Date.today()
         configuration = Configuration(1)
         reminder = configuration.get_multivalue(
@@ -1283,7 +1292,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             cls._escalate([
                     s for s in late
                     if company.working_days_between(
-                        s.deadline, today) > escalation], 2)
+                        s.deadline, today) >= escalation], 2)
 
     @classmethod
     def _escalate(cls, signoffs, level):

@@ -400,16 +400,16 @@ class Rule(
         if (self.minimum_discount is not None
                 and (discount is None or discount < self.minimum_discount)):
             return False
-        for name in [
-                'product_category', 'product', 'party', 'party_category']:
-            ids = pattern.pop(name, set())
-            value = getattr(self, name)
-            if value and value.id not in ids:
-                return False
-        for name in ['customised', 'new_customer', 'first_order', 'abroad']:
-            if getattr(self, name) and not pattern.pop(name, False):
-                return False
-            pattern.pop(name, None)
+        for name, value in list(pattern.items()):
+            criterion = getattr(self, name)
+            if isinstance(value, set):
+                if criterion and criterion.id not in value:
+                    return False
+                del pattern[name]
+            elif self._fields[name]._type == 'boolean':
+                if criterion and not value:
+                    return False
+                del pattern[name]
         return super().match(pattern, match_none=match_none)
 
     def _match_condition(self, record):
@@ -448,7 +448,8 @@ class Rule(
             return lang.format_number(value * 100, digits=2) + ' %'
 
         def currency(value):
-            return lang.currency(value, self.currency, grouping=True)
+            return lang.currency(
+                value, self.currency, symbol=False, grouping=True)
 
         reasons = []
         if (self.minimum_amount is not None
@@ -458,7 +459,8 @@ class Rule(
                 amount = f'{currency(self.minimum_amount)} ≤ {amount}'
             if self.maximum_amount is not None:
                 amount = f'{amount} ≤ {currency(self.maximum_amount)}'
-            reasons.append(amount)
+            # The symbols of some currencies are the same
+            reasons.append(f'{self.currency.code} {amount}')
         for name, value, symbol in [
                 ('maximum_margin', values.get('margin'), '≤'),
                 ('minimum_discount', values.get('discount'), '≥')]:

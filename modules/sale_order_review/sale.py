@@ -222,8 +222,9 @@ class Sale(metaclass=PoolMeta):
         pool = Pool()
         Line = pool.get('sale.line')
         names = cls.get_review_fields()
-        header = sorted(names[cls.__name__])
-        line = sorted(names[Line.__name__])
+        types, line_types = (
+            {n: Model._fields[n]._type for n in names[Model.__name__]}
+            for Model in [cls, Line])
 
         result = {}
         for sub_sales in grouped_slice(sales):
@@ -231,14 +232,16 @@ class Sale(metaclass=PoolMeta):
             lines = defaultdict(dict)
             line_ids = [l.id for l in Line.search(
                     [('sale', 'in', list(sub_sales))], order=[])]
-            for values in Line.read(line_ids, line + ['sale']):
+            for values in Line.read(line_ids, [*line_types, 'sale']):
                 lines[values['sale']][str(values['id'])] = {
-                    n: snapshots.plain(values[n]) for n in line}
-            for values in cls.read(list(sub_sales), header):
+                    n: snapshots.plain(values[n], t)
+                    for n, t in line_types.items()}
+            for values in cls.read(list(sub_sales), list(types)):
                 id_ = values['id']
                 result[sub_sales[id_]] = {
                     cls.__name__: {
-                        n: snapshots.plain(values[n]) for n in header},
+                        n: snapshots.plain(values[n], t)
+                        for n, t in types.items()},
                     Line.__name__: lines[id_],
                     }
         return result

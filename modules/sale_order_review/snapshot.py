@@ -11,10 +11,15 @@ import hashlib
 import json
 from decimal import Decimal
 
+_EMPTY = [None, False, '', []]
 
-def plain(value):
-    "Return the value as it stands in a snapshot"
-    if isinstance(value, Decimal):
+
+def plain(value, type_=None):
+    "Return the value of a field of the type as it stands in a snapshot"
+    if type_ == 'boolean':
+        # SQLite has no booleans
+        return bool(value)
+    elif isinstance(value, Decimal):
         return format(value.normalize(), 'f') if value else '0'
     elif isinstance(value, (dt.datetime, dt.date)):
         return value.isoformat()
@@ -34,6 +39,11 @@ def dumps(snapshot):
 def digest(text):
     "Return the SHA-256 of the text in hexadecimal"
     return hashlib.sha256(text.encode('utf-8')).hexdigest()
+
+
+def same(old, new, names):
+    "Return whether two snapshots do not differ in the names, as for part"
+    return not any(differences(part(old, names), part(new, names)))
 
 
 def part(snapshot, names):
@@ -59,7 +69,9 @@ def differences(old, new):
 
     The id is None for the header. The field is None for a line that stands in
     one of the snapshots only; the missing side is then None and the other the
-    dictionary of its values."""
+    dictionary of its values. What is reviewed may have changed between them:
+    a field that the new one no longer has does not differ, neither does one
+    that it has besides and which is empty."""
     for model in sorted(old.keys() | new.keys()):
         before, after = old.get(model, {}), new.get(model, {})
         if not (_is_lines(before) or _is_lines(after)):
@@ -75,9 +87,13 @@ def differences(old, new):
 
 
 def _differences(model, id_, before, after):
-    for name in sorted(before.keys() | after.keys()):
-        if before.get(name) != after.get(name):
-            yield model, id_, name, before.get(name), after.get(name)
+    for name, value in sorted(after.items()):
+        if name in before:
+            different = before[name] != value
+        else:
+            different = value not in _EMPTY
+        if different:
+            yield model, id_, name, before.get(name), value
 
 
 def _is_lines(values):
