@@ -8,7 +8,7 @@ import holidays
 
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, Unique, fields
-from trytond.pool import PoolMeta
+from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
 
 from .exceptions import CalendarValidationError
@@ -146,6 +146,17 @@ class Company(metaclass=PoolMeta):
         with _lock:
             return self._calendar.get_working_days_count(
                 start + dt.timedelta(days=1), end)
+
+
+class Employee(metaclass=PoolMeta):
+    __name__ = 'company.employee'
+
+    @classmethod
+    def on_modification(cls, mode, employees, field_names=None):
+        pool = Pool()
+        Department = pool.get('company.department')
+        super().on_modification(mode, employees, field_names=field_names)
+        Department.clear_cache()
 
 
 class DayOff(ModelSQL, ModelView):

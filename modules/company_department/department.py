@@ -6,13 +6,15 @@ from collections import defaultdict
 from sql.conditionals import NullIf
 from sql.operators import Equal
 
+from trytond.cache import Cache
 from trytond.i18n import gettext
 from trytond.model import (
-    DeactivableMixin, Exclude, Index, ModelSQL, ModelView, fields, tree)
+    DeactivableMixin, Exclude, Index, ModelSQL, ModelStorage, ModelView,
+    fields, tree)
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
 from trytond.tools import grouped_slice
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import DelegationValidationError, MemberValidationError
 
@@ -31,7 +33,8 @@ def _at(date, prefix=''):
         ]
 
 
-class PeriodMixin:
+class PeriodMixin(ModelStorage):
+    "What a person is for a department during a period"
     __slots__ = ()
 
     start_date = fields.Date(
@@ -48,6 +51,13 @@ class PeriodMixin:
                 ('end_date', '>=', Eval('start_date')),
                 ()),
             ])
+
+    @classmethod
+    def on_modification(cls, mode, records, field_names=None):
+        pool = Pool()
+        Department = pool.get('company.department')
+        super().on_modification(mode, records, field_names=field_names)
+        Department.clear_cache()
 
     def _overlaps(self, other):
         return (
@@ -90,6 +100,11 @@ class Department(tree(), DeactivableMixin, ModelSQL, ModelView):
     mine = fields.Function(
         fields.Boolean("My Department"), 'get_mine', searcher='search_mine')
 
+    _signatories_cache = Cache(
+        'company.department.signatories', context=False)
+    _user_departments_cache = Cache(
+        'company.department.user_departments', context=False)
+
     @classmethod
     def __setup__(cls):
         cls.code.search_unaccented = False
@@ -127,6 +142,17 @@ class Department(tree(), DeactivableMixin, ModelSQL, ModelView):
             ]
 
     @classmethod
+    def on_modification(cls, mode, departments, field_names=None):
+        super().on_modification(mode, departments, field_names=field_names)
+        cls.clear_cache()
+
+    @classmethod
+    def clear_cache(cls):
+        "Forget who may sign, which must follow each change of it"
+        cls._signatories_cache.clear()
+        cls._user_departments_cache.clear()
+
+    @classmethod
     def copy(cls, departments, default=None):
         default = default.copy() if default is not None else {}
         default.setdefault('code')
@@ -141,12 +167,23 @@ class Department(tree(), DeactivableMixin, ModelSQL, ModelView):
         If heads is set, only those for which they act as head."""
         pool = Pool()
         Date = pool.get('ir.date')
-        Delegation = pool.get('company.department.delegation')
         User = pool.get('res.user')
-        employees = list(User.get_employees() or [])
+        employees = User.get_employees()
         if not employees:
             return []
-        today = Date.today()
+        key = (tuple(employees), Date.today(), heads)
+        departments = cls._user_departments_cache.get(key)
+        if departments is None:
+            with without_check_access():
+                departments = cls._get_user_departments(*key)
+            cls._user_departments_cache.set(key, tuple(departments))
+        return list(departments)
+
+    @classmethod
+    def _get_user_departments(cls, employees, today, heads):
+        pool = Pool()
+        Delegation = pool.get('company.department.delegation')
+        employees = list(employees)
         delegations = Delegation.search([
                 ('substitute', 'in', employees),
                 _at(today),
@@ -161,7 +198,7 @@ class Department(tree(), DeactivableMixin, ModelSQL, ModelView):
             if delegation.department:
                 delegated = delegated & {delegation.department.id}
             departments |= delegated
-        return list(departments)
+        return departments
 
     @classmethod
     def _of_employees(cls, employees, date, heads=False):
@@ -204,11 +241,28 @@ class Department(tree(), DeactivableMixin, ModelSQL, ModelView):
         Who belongs to the department acts as oneself, a substitute acts for
         the person who is absent."""
         pool = Pool()
+        Employee = pool.get('company.employee')
+        signatories, missing = {}, []
+        for id_ in {d.id for d in departments}:
+            signatories[id_] = cls._signatories_cache.get((id_, date))
+            if signatories[id_] is None:
+                missing.append(id_)
+        if missing:
+            for id_, acts_for in cls._get_signatories(missing, date).items():
+                signatories[id_] = cls._signatories_cache.set(
+                    (id_, date), acts_for)
+        return {
+            id_: {Employee(e): set(Employee.browse(p)) for e, p in acts_for}
+            for id_, acts_for in signatories.items()}
+
+    @classmethod
+    def _get_signatories(cls, ids, date):
+        "Return the couples of who acts and for whom by id of department"
+        pool = Pool()
         Delegation = pool.get('company.department.delegation')
         Employee = pool.get('company.employee')
         Member = pool.get('company.department.member')
 
-        ids = {d.id for d in departments}
         persons = {id_: set() for id_ in ids}
         for department in cls.browse(ids):
             if department.active and department.head:
@@ -222,36 +276,36 @@ class Department(tree(), DeactivableMixin, ModelSQL, ModelView):
             for member in members:
                 persons[member.department.id].add(member.employee.id)
 
-        absent = set().union(*persons.values())
+        principals = set().union(*persons.values())
         delegations = defaultdict(list)
-        for sub_ids in grouped_slice(absent):
+        substitutes = set()
+        for sub_ids in grouped_slice(principals):
             for delegation in Delegation.search([
                         ('employee', 'in', list(sub_ids)),
                         _at(date),
                         ]):
                 delegations[delegation.employee.id].append(delegation)
+                substitutes.add(delegation.substitute.id)
         employed = set()
-        for sub_ids in grouped_slice(absent.union(
-                    d.substitute.id for d in sum(delegations.values(), []))):
-            with Transaction().set_context(date=date):
+        with Transaction().set_context(date=date):
+            for sub_ids in grouped_slice(principals | substitutes):
                 employed.update(map(int, Employee.search([
                                 ('id', 'in', list(sub_ids)),
                                 ('active', '=', True),
                                 ])))
 
         signatories = {}
-        for id_, principals in persons.items():
+        for id_ in ids:
             acts_for = defaultdict(set)
-            for principal in principals & employed:
+            for principal in persons[id_] & employed:
                 acts_for[principal].add(principal)
                 for delegation in delegations[principal]:
                     if (delegation.substitute.id in employed
                             and (not delegation.department
                                 or delegation.department.id == id_)):
                         acts_for[delegation.substitute.id].add(principal)
-            signatories[id_] = {
-                Employee(e): set(Employee.browse(p))
-                for e, p in acts_for.items()}
+            signatories[id_] = tuple(
+                (e, tuple(p)) for e, p in acts_for.items())
         return signatories
 
     def signatories(self, date):

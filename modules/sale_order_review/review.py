@@ -513,9 +513,8 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     company = fields.Many2One(
         'company.company', "Company", required=True, readonly=True,
         ondelete='RESTRICT')
-    sale = fields.Function(
-        fields.Many2One('sale.sale', "Sale"),
-        'get_review_field', searcher='search_review_field')
+    sale = fields.Many2One(
+        'sale.sale', "Sale", required=True, readonly=True, ondelete='RESTRICT')
     party = fields.Function(
         fields.Many2One(
             'party.party', "Party",
@@ -530,9 +529,12 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     untaxed_amount = fields.Function(Monetary(
             "Untaxed", currency='currency', digits='currency'),
         'get_review_field')
-    requested_by = fields.Function(
-        fields.Many2One('company.employee', "Requested By"),
-        'get_review_field', searcher='search_review_field')
+    requested_by = fields.Many2One(
+        'company.employee', "Requested By", required=True, readonly=True,
+        ondelete='RESTRICT')
+    entered_by = fields.Many2One(
+        'res.user', "Entered By", readonly=True, ondelete='RESTRICT',
+        help="The user who entered the order.")
     requested_at = fields.Function(
         fields.DateTime("Requested At"),
         'get_review_field', searcher='search_review_field')
@@ -641,6 +643,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 Index(t, (t.review, Index.Equality())),
                 Index(t, (t.rule, Index.Equality())),
                 Index(t, (t.carried_from, Index.Equality())),
+                Index(t, (t.sale, Index.Equality())),
                 Index(
                     t,
                     (t.state, Index.Equality(cardinality='low')),
@@ -695,7 +698,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         return [l.id for l in self.sale.lines]
 
     def get_rec_name(self, name):
-        return f'{self.review.sale.rec_name} – {self.department.rec_name}'
+        return f'{self.sale.rec_name} – {self.department.rec_name}'
 
     @classmethod
     def search_rec_name(cls, name, clause):
@@ -705,7 +708,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         else:
             bool_op = 'OR'
         return [bool_op,
-            ('review.sale.rec_name', operator, operand, *extra),
+            ('sale.rec_name', operator, operand, *extra),
             ('department.rec_name', operator, operand, *extra),
             ]
 
@@ -741,9 +744,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     def _filter_signatories(self, signatories):
         excluded = set()
         if self.segregated:
-            excluded.add(self.review.requested_by)
-            if self.review.entered_by:
-                excluded.update(self.review.entered_by.employees)
+            excluded.add(self.requested_by)
+            if self.entered_by:
+                excluded.update(self.entered_by.employees)
         return _filter_signatories(
             signatories, self.signatories, self.department, excluded)
 
@@ -789,25 +792,39 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         Department = pool.get('company.department')
         Decision = pool.get('sale.review.decision')
         User = pool.get('res.user')
-        _, operator, value = clause
         employees = list(User.get_employees() or [])
-        domain = [
-            ('state', '=', 'pending'),
-            ['OR', [
-                    ('signatories', '=', 'head'),
-                    ('department', 'in',
-                        Department._user_departments(heads=True)),
-                    ], [
-                    ('signatories', '!=', 'head'),
-                    ('department', 'in', Department._user_departments()),
-                    ]],
-            ['OR',
-                ('segregated', '=', False), [
-                    ('review.requested_by', 'not in', employees),
-                    ('review.entered_by', '!=', Transaction().user),
-                    ]],
-            ('decisions', 'not where', [('employee', 'in', employees)]),
-            ]
+        decision = Decision.__table__()
+        signoff = cls.__table__()
+        # Only those that several sign are still pending once decided
+        decided = signoff.join(
+            decision, condition=decision.signoff == signoff.id
+            ).select(
+                signoff.id,
+                where=(signoff.state == 'pending')
+                & signoff.signatories.in_(['all', 'number'])
+                & fields.SQL_OPERATORS['in'](decision.employee, employees))
+        return cls._search_boolean(clause, [
+                ('state', '=', 'pending'),
+                ['OR', [
+                        ('signatories', '=', 'head'),
+                        ('department', 'in',
+                            Department._user_departments(heads=True)),
+                        ], [
+                        ('signatories', '!=', 'head'),
+                        ('department', 'in', Department._user_departments()),
+                        ]],
+                ['OR',
+                    ('segregated', '=', False), [
+                        ('requested_by', 'not in', employees),
+                        ('entered_by', '!=', Transaction().user),
+                        ]],
+                ('id', 'not in', decided),
+                ])
+
+    @classmethod
+    def _search_boolean(cls, clause, domain):
+        "Return the domain or its negation following the clause"
+        _, operator, value = clause
         if (operator == '=' and value) or (operator == '!=' and not value):
             return domain
         return [('id', 'not in', cls.search(domain, query=True))]
@@ -826,23 +843,24 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Department = pool.get('company.department')
         User = pool.get('res.user')
-        _, operator, value = clause
         employees = list(User.get_employees() or [])
         departments = Department._user_departments()
-        domain = [
-            ('state', 'in', ['pending', 'waiting']),
-            ('can_sign', '=', False),
-            ['OR',
-                ('review.requested_by', 'in', employees),
-                ('department', 'in', departments),
-                ('review.signoffs', 'where', [
-                        ('department', 'in', departments),
-                        ]),
-                ],
-            ]
-        if (operator == '=' and value) or (operator == '!=' and not value):
-            return domain
-        return [('id', 'not in', cls.search(domain, query=True))]
+        in_ = fields.SQL_OPERATORS['in']
+        signoff = cls.__table__()
+        other = cls.__table__()
+        open_ = signoff.state.in_(['pending', 'waiting'])
+        concerned = signoff.join(
+            other, condition=other.review == signoff.review
+            ).select(
+                signoff.id,
+                where=open_ & (
+                    in_(signoff.requested_by, employees)
+                    | in_(other.department, departments)))
+        return cls._search_boolean(clause, [
+                ('state', 'in', ['pending', 'waiting']),
+                ('can_sign', '=', False),
+                ('id', 'in', concerned),
+                ])
 
     @classmethod
     def get_signed(cls, signoffs, name):
@@ -856,14 +874,16 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def search_signed(cls, name, clause):
         pool = Pool()
+        Decision = pool.get('sale.review.decision')
         User = pool.get('res.user')
-        _, operator, value = clause
-        where = 'where'
-        if (operator == '=' and not value) or (operator == '!=' and value):
-            where = 'not where'
-        return [('decisions', where, [
-                    ('employee', 'in', list(User.get_employees() or [])),
-                    ])]
+        decision = Decision.__table__()
+        return cls._search_boolean(clause, [
+                ('id', 'in', decision.select(
+                        decision.signoff,
+                        where=fields.SQL_OPERATORS['in'](
+                            decision.employee,
+                            list(User.get_employees() or [])))),
+                ])
 
     @classmethod
     def view_attributes(cls):
@@ -995,6 +1015,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 to_create.append({
                         'review': review.id,
                         'company': review.company.id,
+                        'sale': review.sale.id,
+                        'requested_by': review.requested_by.id,
+                        'entered_by': review.entered_by.id,
                         'rule': values['rule'].id,
                         'name': values['name'],
                         'reason': values['reason'],
@@ -1124,9 +1147,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         if not principals:
             message = 'msg_signoff_signatory'
             if self.segregated and employee in {
-                    self.review.requested_by,
-                    *(self.review.entered_by.employees
-                        if self.review.entered_by else [])}:
+                    self.requested_by,
+                    *(self.entered_by.employees
+                        if self.entered_by else [])}:
                 message = 'msg_signoff_segregated'
             raise SignoffError(gettext(
                     f'sale_order_review.{message}',

@@ -534,7 +534,7 @@ class Sale(metaclass=PoolMeta):
             matching = Rule.get_matching(sales)
         except RuleError:
             # Held until the rule is mended: confirm says which one it is
-            matching = {s: True for s in sales}
+            matching = dict.fromkeys(sales, True)
         required = [s for s, rules in matching.items() if rules]
         reviews = Review.get_current(required)
         approved = {s for s, r in reviews.items() if r.state == 'approved'}
