@@ -347,7 +347,6 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         Raise ReviewError with all the problems of all the sales."""
         pool = Pool()
         Configuration = pool.get('sale.configuration')
-        Sale = pool.get('sale.sale')
         Signoff = pool.get('sale.review.signoff')
 
         plans, problems = cls.plan(sales)
