@@ -74,8 +74,19 @@ def start_postgresql(config, directory):
     except ImportError as exception:
         raise pytest.UsageError(
             f"PostgreSQL is not installed: {exception}") from exception
-    server = get_server(directory)
-    config.add_cleanup(server.cleanup)
+    # The lock tells the last run that uses the server, even after a crash
+    lock = open(directory.with_suffix('.users'), 'w')
+    alone = lock_file(lock)
+    if not alone:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+    server = get_server(directory, cleanup_mode=None)
+
+    def stop():
+        if lock_file(lock):
+            server.stop()
+        lock.close()
+
+    config.add_cleanup(stop)
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         # The data do not have to survive a crash
         for parameter in [
@@ -83,17 +94,23 @@ def start_postgresql(config, directory):
                 'synchronous_commit']:
             connection.execute(f'ALTER SYSTEM SET {parameter} TO off')
         connection.execute('SELECT pg_reload_conf()')
-        drop_outdated(connection)
+        if alone:
+            drop_outdated(connection)
+    fcntl.flock(lock, fcntl.LOCK_SH)
     return server.get_uri(database='')
+
+
+def lock_file(file):
+    "Return whether nobody else locks the file"
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def drop_outdated(connection):
     "Drop the databases of former modules and of runs that were killed"
-    others, = connection.execute(
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname LIKE 'test%'").fetchone()
-    if others:
-        return
     for name, in connection.execute(
             "SELECT quote_ident(datname) FROM pg_database"
             " WHERE datname LIKE 'test%%'"
