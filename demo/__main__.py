@@ -17,6 +17,13 @@ FOLDER = Path(__file__).resolve().parent.parent / 'build' / 'demo'
 MODULES = ['company_department', 'sale_order_review']
 
 
+def port(text):
+    number = int(text)
+    if not 0 < number < 65536:
+        raise argparse.ArgumentTypeError("a port is from 1 to 65535")
+    return number
+
+
 def get_parser():
     parser = argparse.ArgumentParser(
         prog='python -m demo',
@@ -28,7 +35,7 @@ def get_parser():
         '--host', default='127.0.0.1',
         help="address to listen on (default: %(default)s)")
     parser.add_argument(
-        '--port', type=int, default=8000,
+        '--port', type=port, default=8000,
         help="port to listen on (default: %(default)s)")
     parser.add_argument(
         '--reset', action='store_true',

