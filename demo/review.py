@@ -1,6 +1,7 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 import datetime as dt
+import json
 import random
 from collections import defaultdict
 from decimal import Decimal
@@ -189,7 +190,6 @@ def create_history():
         ship(part[:-2] or part, 10)
         invoice(part)
         collect(part, 32)
-    run(forget_notifications)
 
 
 def create_current():
@@ -200,6 +200,7 @@ def create_current():
                 create_second_round, create_withdrawn, create_approved,
                 create_processing]):
         create()
+    run(forget_notifications)
 
 
 def create_drafts():
@@ -246,7 +247,7 @@ def create_first_stage():
 
 def create_second_stage():
     order = request(
-        'sales', "Vestland Kollektiv", [('CK-00', 8)],
+        'sales', "Vestland Kollektiv", [('CK-00', 8, '0.05')],
         description="Ticket kiosks for the light rail", channel="Tender")
     sign([order], 'SALES')
     sign([order], 'PROD')
@@ -263,7 +264,7 @@ def create_second_stage():
 def create_third_stage():
     order = request(
         'sales', "Ningbo Haitian Port Equipment Co., Ltd.",
-        [('IP-32', 60, '0.1')],
+        [('IP-32', 60, '0.05')],
         description="Crane panels, terminal 4", channel="Meeting")
     for department in ['SALES', 'FIN', 'PROD', 'LEGAL']:
         sign([order], department)
@@ -496,6 +497,19 @@ def set_(record, **values):
 
 
 def forget_notifications():
-    "Of what is long settled"
-    Notification = Pool().get('res.notification')
-    Notification.delete(Notification.search([]))
+    "Delete what was notified and is settled"
+    pool = Pool()
+    Notification = pool.get('res.notification')
+    settled = []
+    for notification in Notification.search([]):
+        Model = pool.get(notification.model)
+        for record in Model.browse(json.loads(notification.records)):
+            if Model.__name__ == 'sale.review.signoff':
+                current = record.state == 'pending'
+            else:
+                current = record.sale.state in {'draft', 'quotation'}
+            if current:
+                break
+        else:
+            settled.append(notification)
+    Notification.delete(settled)
