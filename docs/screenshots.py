@@ -3,83 +3,22 @@
 """Take the pictures of the documentation from a demo that is running
 
     make demo
-    .venv/bin/python docs/screenshots.py
+    .venv/bin/python -m docs.screenshots
 """
 
 import argparse
-import re
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+
+from tests import browser
+from tests.browser import HEIGHT, WIDTH
 
 IMAGES = Path(__file__).parent / 'images'
-WIDTH, HEIGHT = 1400, 900
 
 
-class Client:
-    "The web client of a user"
-
-    def __init__(self, page, url, login):
-        self.page = page
-        self.requests = set()
-        page.on('request', lambda r: self.requests.add(r))
-        for event in ['requestfinished', 'requestfailed']:
-            page.on(event, lambda r: self.requests.discard(r))
-        page.goto(url)
-        page.fill('#login', login)
-        page.keyboard.press('Enter')
-        page.wait_for_selector('input[type=password]:visible')
-        page.fill('input[type=password]:visible', f'{login}demo')
-        page.keyboard.press('Enter')
-        page.wait_for_selector('#menu .tree tbody tr')
-        self.wait()
-
-    def wait(self):
-        "Wait until the client has been idle for some time"
-        idle = 0
-        while idle < 7:
-            self.page.wait_for_timeout(100)
-            # The request for notifications stays open
-            busy = any(not r.url.endswith('/bus') for r in self.requests)
-            idle = 0 if busy else idle + 1
-
-    @property
-    def tab(self):
-        return self.page.locator('#tabcontent > .active')
-
-    def menu(self, *path):
-        "Open the menu item and hide the menu"
-        for i, name in enumerate(path, 1):
-            row = self.page.locator('#menu tbody tr').filter(
-                has=self.page.get_by_text(name, exact=True)).last
-            if i < len(path):
-                row.locator('.expander img').click()
-            else:
-                row.get_by_text(name, exact=True).click()
-            self.wait()
-        self.page.click('.navbar-brand')
-        self.wait()
-
-    def click(self, name):
-        "Click on the tab or the button"
-        self.tab.locator('a, button').filter(
-            has_text=re.compile(f'^\\s*{re.escape(name)}')).filter(
-            visible=True).first.click()
-        self.wait()
-
-    def open(self, text):
-        "Open the record in the row with the text"
-        row = self.tab.locator('.treeview tbody tr').filter(
-            has_text=text).first
-        row.locator('td .widget:visible').first.dblclick()
-        self.wait()
-
-    def size(self, height):
-        self.page.set_viewport_size({'width': WIDTH, 'height': height})
-        self.wait()
+class Client(browser.Client):
 
     def shoot(self, name, area=None):
         "Take the picture of the area, of the tab by default"
@@ -177,19 +116,6 @@ PICTURES = [
     ]
 
 
-@contextmanager
-def browser(executable):
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable, args=[
-                '--no-sandbox', '--disable-gpu',
-                '--disable-background-networking'])
-        try:
-            yield browser
-        finally:
-            browser.close()
-
-
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -199,7 +125,7 @@ def main():
     parser.add_argument('names', nargs='*', help="only these pictures")
     options = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
-    with browser(options.browser) as chromium:
+    with browser.start_browser(options.browser) as chromium:
         for login, take in PICTURES:
             if options.names and take.__name__ not in options.names:
                 continue
@@ -207,7 +133,7 @@ def main():
                 viewport={'width': WIDTH, 'height': HEIGHT})
             page.set_default_timeout(15_000)
             try:
-                take(Client(page, options.url, login))
+                take(Client(page, options.url, login, f'{login}demo'))
             finally:
                 page.close()
 

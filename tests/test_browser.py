@@ -1,0 +1,167 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from .browser import HEIGHT, WIDTH, Client, start_browser
+from .tools import ROOT, require, unavailable
+
+PICTURES = ROOT / 'build' / 'tests' / 'browser'
+PASSWORD = 'Kiosk-und-Schirm-24'
+
+# The server answers from other threads, which the databases in memory of
+# SQLite do not share
+pytestmark = pytest.mark.postgresql
+
+
+@pytest.fixture(scope='module')
+def company():
+    "A company whose sales head, production and finance sign, with its users"
+    from proteus import Model, config
+    from trytond.modules.account.tests.tools import create_chart
+    from trytond.modules.company.tests.tools import create_company
+    from trytond.modules.company_department.tests.tools import (
+        create_department, create_user)
+    from trytond.modules.sale_order_review.tests.tools import (
+        create_customer, create_product, create_quotation, create_rule)
+    from trytond.tests.tools import activate_modules, set_user
+
+    activate_modules('sale_order_review', create_company, create_chart)
+    users = {
+        "Sven": ["Sales"],
+        "Sigrid": ["Sales", "Order Review"],
+        "Petra": ["Order Review"],
+        "Frida": ["Order Review"],
+        }
+    for name, groups in users.items():
+        users[name] = create_user(name, *groups)
+        users[name].password = PASSWORD
+        users[name].save()
+    sales = create_department("Sales", head=users["Sigrid"])
+    production = create_department("Production", users["Petra"])
+    finance = create_department("Finance", head=users["Frida"])
+    create_rule(sales, stage=1, signatories='head')
+    create_rule(production, stage=2)
+    create_rule(finance, stage=2, signatories='head')
+    product, customer = create_product(), create_customer("Acme")
+    set_user(users["Sven"])
+    sale = create_quotation(product, customer)
+    yield Model.get('sale.sale')(sale.id)
+    set_user(1)
+    assert config.get_config().user == 1
+
+
+@contextmanager
+def serve(client):
+    "Serve the database of the test with the web client"
+    from trytond import config
+    from trytond.wsgi import SharedDataMiddlewareIndex, app
+    from werkzeug.serving import make_server
+
+    # Those of the other tests and of the cache do not matter
+    config.set('database', 'list', 'False')
+
+    def application(environ, start_response):
+        return SharedDataMiddlewareIndex(app, {'/': str(client)})(
+            environ, start_response)
+
+    server = make_server('127.0.0.1', 0, application, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f'http://127.0.0.1:{server.port}'
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope='module')
+def url(company):
+    from demo import client
+    from demo.errors import DemoError
+
+    folder = ROOT / 'build' / 'demo' / 'client'
+    try:
+        client.fetch(folder)
+    except DemoError as exception:
+        unavailable(str(exception))
+    with serve(folder) as address:
+        yield address
+
+
+@pytest.fixture(scope='module')
+def chromium():
+    with start_browser(require('chromium', 'google-chrome')) as browser:
+        yield browser
+
+
+@pytest.fixture
+def login(chromium, url):
+    "Return a function that opens the client as the user"
+    from trytond.tests.test_tryton import DB_NAME
+    pages = []
+
+    def open_client(name):
+        page = chromium.new_page(
+            viewport={'width': WIDTH, 'height': HEIGHT})
+        page.set_default_timeout(30_000)
+        pages.append(page)
+        return Client(page, url, name.lower(), PASSWORD, DB_NAME)
+
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    yield open_client
+    for i, page in enumerate(pages, 1):
+        page.screenshot(path=PICTURES / f'last-{i}.png')
+        page.close()
+
+
+def picture(client, name):
+    client.page.screenshot(path=PICTURES / f'{name}.png')
+
+
+def test_plain_course(company, login):
+    "A quotation is submitted, signed by three persons and confirmed"
+    sven = login("Sven")
+    sven.menu("Order Review", "Orders")
+    sven.open("Acme")
+    assert not sven.visible("Confirm")
+    sven.click("Submit for Review")
+    picture(sven, '1-submit')
+    sven.page.locator('.modal-content:visible').get_by_text(
+        "Submit", exact=True).click()
+    sven.wait()
+    sven.click("Reviews")
+    picture(sven, '2-under-review')
+    assert not sven.visible("Submit for Review")
+
+    for i, (name, opinion) in enumerate([
+                ("Sigrid", "Complete and within our policy."),
+                ("Petra", "Capacity is there."),
+                ("Frida", "The customer pays in time."),
+                ], 3):
+        signatory = login(name)
+        signatory.menu("Order Review", "My Sign-offs")
+        signatory.open("Acme")
+        signatory.page.locator('textarea[name="opinion"]').fill(opinion)
+        picture(signatory, f'{i}-sign-off-{name.lower()}')
+        signatory.click("Approve")
+        assert not signatory.visible("Approve")
+
+    sven = login("Sven")
+    sven.menu("Order Review", "Orders")
+    sven.click("To Confirm")
+    sven.open("Acme")
+    sven.click("Reviews")
+    picture(sven, '6-approved')
+    sven.click("Confirm")
+
+    company.reload()
+    assert company.state in {'confirmed', 'processing'}
+    assert company.review_state == 'approved'
+    assert [s.opinion for s in company.review_signoffs] == [
+        "Complete and within our policy.",
+        "Capacity is there.",
+        "The customer pays in time.",
+        ]
