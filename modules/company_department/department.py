@@ -13,7 +13,6 @@ from trytond.model import (
     fields, tree)
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
-from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import DelegationValidationError, MemberValidationError
@@ -31,6 +30,11 @@ def _at(date, prefix=''):
             (prefix + 'end_date', '>=', date),
             ],
         ]
+
+
+def _present():
+    "Read the records as they are now also when looking at the history"
+    return Transaction().set_context(_datetime=None)
 
 
 class PeriodMixin(ModelStorage):
@@ -174,7 +178,7 @@ class Department(tree(), DeactivableMixin, ModelSQL, ModelView):
         key = (tuple(employees), Date.today(), heads)
         departments = cls._user_departments_cache.get(key)
         if departments is None:
-            with without_check_access():
+            with without_check_access(), _present():
                 departments = cls._get_user_departments(*key)
             cls._user_departments_cache.set(key, tuple(departments))
         return list(departments)
@@ -248,11 +252,19 @@ class Department(tree(), DeactivableMixin, ModelSQL, ModelView):
             if signatories[id_] is None:
                 missing.append(id_)
         if missing:
-            for id_, acts_for in cls._get_signatories(missing, date).items():
+            with without_check_access(), _present():
+                acting = cls._get_signatories(missing, date)
+            for id_, acts_for in acting.items():
                 signatories[id_] = cls._signatories_cache.set(
                     (id_, date), acts_for)
+        # From one list to read what is used of them together
+        employees = {
+            e.id: e for e in Employee.browse({
+                    i for acts_for in signatories.values()
+                    for e, p in acts_for for i in [e, *p]})}
         return {
-            id_: {Employee(e): set(Employee.browse(p)) for e, p in acts_for}
+            id_: {employees[e]: {employees[p] for p in ps}
+                for e, ps in acts_for}
             for id_, acts_for in signatories.items()}
 
     @classmethod
@@ -267,32 +279,27 @@ class Department(tree(), DeactivableMixin, ModelSQL, ModelView):
         for department in cls.browse(ids):
             if department.active and department.head:
                 persons[department.id].add(department.head.id)
-        for sub_ids in grouped_slice(ids):
-            members = Member.search([
-                    ('department', 'in', list(sub_ids)),
+        for member in Member.search([
+                    ('department', 'in', list(ids)),
                     ('department.active', '=', True),
                     _at(date),
-                    ])
-            for member in members:
-                persons[member.department.id].add(member.employee.id)
+                    ]):
+            persons[member.department.id].add(member.employee.id)
 
         principals = set().union(*persons.values())
         delegations = defaultdict(list)
         substitutes = set()
-        for sub_ids in grouped_slice(principals):
-            for delegation in Delegation.search([
-                        ('employee', 'in', list(sub_ids)),
-                        _at(date),
-                        ]):
-                delegations[delegation.employee.id].append(delegation)
-                substitutes.add(delegation.substitute.id)
-        employed = set()
+        for delegation in Delegation.search([
+                    ('employee', 'in', list(principals)),
+                    _at(date),
+                    ]):
+            delegations[delegation.employee.id].append(delegation)
+            substitutes.add(delegation.substitute.id)
         with Transaction().set_context(date=date):
-            for sub_ids in grouped_slice(principals | substitutes):
-                employed.update(map(int, Employee.search([
-                                ('id', 'in', list(sub_ids)),
-                                ('active', '=', True),
-                                ])))
+            employed = set(map(int, Employee.search([
+                            ('id', 'in', list(principals | substitutes)),
+                            ('active', '=', True),
+                            ])))
 
         signatories = {}
         for id_ in ids:
@@ -365,23 +372,21 @@ class Member(PeriodMixin, ModelSQL, ModelView):
         if field_names and not (field_names & {
                     'department', 'employee', 'start_date', 'end_date'}):
             return
-        for sub_members in grouped_slice(members):
-            sub_members = list(sub_members)
-            others = defaultdict(list)
-            for other in cls.search([
-                        ('department', 'in',
-                            list({m.department.id for m in sub_members})),
-                        ('employee', 'in',
-                            list({m.employee.id for m in sub_members})),
-                        ]):
-                others[other.department, other.employee].append(other)
-            for member in sub_members:
-                for other in others[member.department, member.employee]:
-                    if other != member and member._overlaps(other):
-                        raise MemberValidationError(gettext(
-                                'company_department.msg_member_overlap',
-                                employee=member.employee.rec_name,
-                                department=member.department.rec_name))
+        others = defaultdict(list)
+        for other in cls.search([
+                    ('department', 'in',
+                        list({m.department.id for m in members})),
+                    ('employee', 'in',
+                        list({m.employee.id for m in members})),
+                    ]):
+            others[other.department, other.employee].append(other)
+        for member in members:
+            for other in others[member.department, member.employee]:
+                if other != member and member._overlaps(other):
+                    raise MemberValidationError(gettext(
+                            'company_department.msg_member_overlap',
+                            employee=member.employee.rec_name,
+                            department=member.department.rec_name))
 
 
 class Delegation(PeriodMixin, ModelSQL, ModelView):
@@ -468,16 +473,14 @@ class Delegation(PeriodMixin, ModelSQL, ModelView):
                     'employee', 'substitute', 'department',
                     'start_date', 'end_date'}):
             return
-        for sub_delegations in grouped_slice(delegations):
-            sub_delegations = list(sub_delegations)
-            persons = {d.employee.id for d in sub_delegations}
-            persons |= {d.substitute.id for d in sub_delegations}
-            others = cls.search(['OR',
-                    ('employee', 'in', list(persons)),
-                    ('substitute', 'in', list(persons)),
-                    ])
-            for delegation in sub_delegations:
-                delegation._check_substitute(others)
+        persons = {d.employee.id for d in delegations}
+        persons |= {d.substitute.id for d in delegations}
+        others = cls.search(['OR',
+                ('employee', 'in', list(persons)),
+                ('substitute', 'in', list(persons)),
+                ])
+        for delegation in delegations:
+            delegation._check_substitute(others)
 
     def _check_substitute(self, others):
         if self.employee == self.substitute:

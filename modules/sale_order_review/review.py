@@ -12,7 +12,6 @@ from trytond.model.exceptions import AccessError
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool
 from trytond.pyson import Date, Eval, If
-from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
 from . import snapshot as snapshots
@@ -51,10 +50,12 @@ class EvidenceMixin(ModelStorage):
 
 class Plan:
     "The review that a sale would get"
-    __slots__ = ('sale', 'previous', 'signoffs', 'snapshot', 'text')
+    __slots__ = (
+        'sale', 'untaxed_amount', 'previous', 'signoffs', 'snapshot', 'text')
 
-    def __init__(self, sale, previous, snapshot):
+    def __init__(self, sale, untaxed_amount, previous, snapshot):
         self.sale = sale
+        self.untaxed_amount = untaxed_amount
         self.previous = previous
         self.snapshot = snapshot
         self.text = snapshots.dumps(snapshot)
@@ -133,7 +134,8 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
             help="What changed since the previous round."),
         'get_differences_previous')
     signoffs = fields.One2Many(
-        'sale.review.signoff', 'review', "Sign-offs", readonly=True)
+        'sale.review.signoff', 'review', "Sign-offs", readonly=True,
+        order=[('stage', 'ASC'), ('id', 'ASC')])
     required = fields.Integer(
         "Required", required=True, readonly=True,
         help="The number of departments that must sign.")
@@ -203,9 +205,14 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
     def search_rec_name(cls, name, clause):
         return [('number', *clause[1:])]
 
-    def get_sale_field(self, name):
-        value = getattr(self.sale, name)
-        return value.id if value else None
+    @classmethod
+    def get_sale_field(cls, reviews, names):
+        Sale = Pool().get('sale.sale')
+        sales = {
+            v['id']: v for v in Sale.read(
+                list({r.sale.id for r in reviews}), names)}
+        return {
+            n: {r.id: sales[r.sale.id][n] for r in reviews} for n in names}
 
     @classmethod
     def search_sale_field(cls, name, clause):
@@ -237,12 +244,12 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
     def get_current(cls, sales):
         "Return by sale its review of the last round"
         reviews = {}
-        for sub_sales in grouped_slice(sales):
-            sub_sales = {s.id: s for s in sub_sales}
+        sales = {s.id: s for s in sales}
+        if sales:
             for review in cls.search([
-                        ('sale', 'in', list(sub_sales)),
+                        ('sale', 'in', list(sales)),
                         ], order=[('round', 'ASC')]):
-                reviews[sub_sales[review.sale.id]] = review
+                reviews[sales[review.sale.id]] = review
         return reviews
 
     @classmethod
@@ -296,6 +303,10 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
         previous = cls.get_current(submitted)
         contents = Sale.get_review_snapshots(submitted)
+        # Reading the attribute would compute the taxes too
+        amounts = {
+            v['id']: v['untaxed_amount'] for v in Sale.read(
+                [s.id for s in submitted], ['untaxed_amount'])}
         for company, rules in _group_by_company(
                 Rule.get_reasons(submitted).items(), lambda i: i[0].company):
             with Transaction().set_context(company=company.id):
@@ -306,7 +317,9 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
                             'sale_order_review.msg_submit_no_rule',
                             sale=sale.rec_name))
                     continue
-                plan = Plan(sale, previous.get(sale), contents[sale])
+                plan = Plan(
+                    sale, amounts[sale.id], previous.get(sale),
+                    contents[sale])
                 for rule, reason in reasons:
                     plan.signoffs.append(
                         Signoff.get_from_rule(rule, reason))
@@ -349,6 +362,7 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         Configuration = pool.get('sale.configuration')
         Signoff = pool.get('sale.review.signoff')
 
+        _check_present()
         plans, problems = cls.plan(sales)
         if problems:
             raise ReviewError('\n'.join(problems))
@@ -360,7 +374,8 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 'review_sequence', company=company.id)
             employee = _get_employee(company)
             with _recording():
-                cls.supersede([p.previous for p in c_plans if p.previous])
+                if previous := [p.previous for p in c_plans if p.previous]:
+                    cls.supersede(previous)
                 c_reviews = cls.create([{
                             'number': number,
                             'company': company.id,
@@ -372,7 +387,7 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
                             'requested_at': now,
                             'entered_by': p.sale.create_uid.id,
                             'currency': p.sale.currency.id,
-                            'untaxed_amount': p.sale.untaxed_amount,
+                            'untaxed_amount': p.untaxed_amount,
                             'snapshot': p.text,
                             'digest': snapshots.digest(p.text),
                             'required': len(p.signoffs),
@@ -404,11 +419,13 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
     def withdraw(cls, reviews):
         """Withdraw the reviews: their sales can be reset to draft or submitted
         again"""
+        pool = Pool()
+        Sale = pool.get('sale.sale')
         reviews = [r for r in reviews if r.state == 'open']
         if not reviews:
             return
         cls._close(reviews, 'withdrawn')
-        cls._set_sale_state(reviews, 'required')
+        Sale._set_review_state([r.sale for r in reviews])
 
     @classmethod
     @Workflow.transition('superseded')
@@ -439,12 +456,13 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         Signoff = pool.get('sale.review.signoff')
         now = dt.datetime.now()
         with _recording():
-            Signoff.write([
+            if open_ := [
                     s for r in reviews for s in r.signoffs
-                    if s.state in {'pending', 'waiting'}], {
-                    'state': 'cancelled',
-                    'closed_at': now,
-                    })
+                    if s.state in {'pending', 'waiting'}]:
+                Signoff.write(open_, {
+                        'state': 'cancelled',
+                        'closed_at': now,
+                        })
             for company, reviews_ in _group_by_company(
                     reviews, lambda r: r.company):
                 employee = _get_employee(company)
@@ -477,24 +495,23 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         UserEmployee = pool.get('res.user-company.employee')
         by_user = defaultdict(dict)
-        for sub_employees in grouped_slice(
-                list({e.id: e for e in employees}.values())):
-            for relation in UserEmployee.search([
-                        ('employee', 'in', [e.id for e in sub_employees]),
-                        ('user.active', '=', True),
-                        ]):
-                by_user[relation.user].update(
-                    (r, None) for r in employees[relation.employee])
+        if not employees:
+            return
+        for relation in UserEmployee.search([
+                    ('employee', 'in', [e.id for e in employees]),
+                    ('user.active', '=', True),
+                    ]):
+            by_user[relation.user].update(
+                (r, None) for r in employees[relation.employee])
         for user, records in by_user.items():
             records = list(records)
+            names = description or ', '.join(
+                r.notification_name for r in records[:5])
             language = user.language.code if user.language else None
             with Transaction().set_context(language=language):
-                type(records[0]).notify_user(
-                    records, icon,
-                    gettext(message_id, number=len(records)),
-                    description or ', '.join(
-                        r.notification_name for r in records[:5]),
-                    user=user)
+                label = gettext(message_id, number=len(records))
+            type(records[0]).notify_user(
+                records, icon, label, names, user=user)
 
     @property
     def notification_name(self):
@@ -680,14 +697,13 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def get_review_field(cls, signoffs, names):
-        values = {n: {} for n in names}
-        for signoff in signoffs:
-            for name in names:
-                value = getattr(signoff.review, name)
-                if isinstance(value, ModelStorage):
-                    value = value.id
-                values[name][signoff.id] = value
-        return values
+        Review = Pool().get('sale.review')
+        reviews = {
+            v['id']: v for v in Review.read(
+                list({s.review.id for s in signoffs}), names)}
+        return {
+            n: {s.id: reviews[s.review.id][n] for s in signoffs}
+            for n in names}
 
     @classmethod
     def search_review_field(cls, name, clause):
@@ -1061,13 +1077,17 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         Decision = pool.get('sale.review.decision')
         Review = pool.get('sale.review')
 
+        _check_present()
         cls._check_state(signoffs)
         signatories = cls._get_signatories(signoffs)
         now = dt.datetime.now()
-        decisions = []
+        decisions, employees = [], {}
         for signoff in signoffs:
+            company = signoff.company
+            if company not in employees:
+                employees[company] = _get_employee(company)
             employee, principals = signoff._get_signatory(
-                signatories[signoff])
+                employees[company], signatories[signoff])
             for principal in principals:
                 decisions.append({
                         'signoff': signoff.id,
@@ -1091,13 +1111,16 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 else:
                     partial.append(signoff)
             # A return closes the review, and with it its other sign-offs
-            cls.write(signed, {
-                    'state': (
-                        'approved' if decision == 'approve' else 'returned'),
-                    'closed_at': now,
-                    })
+            if signed:
+                cls.write(signed, {
+                        'state': (
+                            'approved' if decision == 'approve'
+                            else 'returned'),
+                        'closed_at': now,
+                        })
             # The next one gives an opinion of their own
-            cls.write(partial, {'opinion': None})
+            if partial:
+                cls.write(partial, {'opinion': None})
         if decision == 'return':
             Review.return_(list({s.review for s in signed}))
         else:
@@ -1124,10 +1147,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                     review_state=signoff.review.__names__(
                         'state', signoff.review)['value']))
 
-    def _get_signatory(self, signatories):
+    def _get_signatory(self, employee, signatories):
         """Return the employee of the user and the list of those for whom they
         sign, or raise SignoffError"""
-        employee = _get_employee(self.company)
         if not employee:
             raise SignoffError(gettext(
                     'sale_order_review.msg_signoff_employee',
@@ -1403,13 +1425,23 @@ class Decision(EvidenceMixin, ModelSQL, ModelView):
         return self.employee.rec_name
 
 
+def _check_present():
+    "Check that the content that is reviewed is not read as it was in the past"
+    if Transaction().context.get('_datetime'):
+        raise AccessError(gettext('sale_order_review.msg_history'))
+
+
 def _get_employee(company):
     "Return the current employee of the user if it is one of the company"
     pool = Pool()
     User = pool.get('res.user')
-    employee = User(Transaction().user).employee
-    if employee and employee.company == company:
-        return employee
+    Employee = pool.get('company.employee')
+    # Without the rest of the user
+    user, = User.read([Transaction().user], ['employee'])
+    if user['employee']:
+        employee = Employee(user['employee'])
+        if employee.company == company:
+            return employee
 
 
 def _group_by_company(records, key):

@@ -97,7 +97,7 @@ class Rule(
             ('minimum_discount', '=', None),
             ('minimum_discount', '<=', 1),
             ],
-        help="The discount on the list price of any line "
+        help="The discount on the list price of any line or of all of them "
         "from which the rule applies.")
     product_category = fields.Many2One(
         'product.category', "Product Category", ondelete='RESTRICT',

@@ -11,8 +11,9 @@ from trytond.model import ModelView, fields
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
-from trytond.tools import grouped_slice, reduce_ids
-from trytond.transaction import Transaction, without_check_access
+from trytond.tools import reduce_ids
+from trytond.transaction import (
+    Transaction, inactive_records, without_check_access)
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import snapshot as snapshots
@@ -40,8 +41,9 @@ def _format(Model, name, value):
     if field._type in {'many2one', 'many2many'}:
         Target = field.get_target()
         ids = value if isinstance(value, list) else [value]
-        records = {
-            r.id: r.rec_name for r in Target.search([('id', 'in', ids)])}
+        with inactive_records():
+            records = {
+                r.id: r.rec_name for r in Target.search([('id', 'in', ids)])}
         return ', '.join(records.get(i, str(i)) for i in ids)
     elif field._type == 'numeric':
         return lang.format_number(Decimal(value))
@@ -95,6 +97,11 @@ class Sale(metaclass=PoolMeta):
                 'invisible': ~Eval('review_signoffs'),
                 }),
         'get_review_signoffs')
+    # The text is what is reviewed, as the address could be modified
+    invoice_full_address = fields.Function(
+        fields.Text("Full Invoice Address"), 'get_full_address')
+    shipment_full_address = fields.Function(
+        fields.Text("Full Shipment Address"), 'get_full_address')
     review_progress = fields.Function(
         fields.Float("Review Progress", digits=(1, 4)), 'get_review_field')
     review_missing = fields.Function(
@@ -134,6 +141,10 @@ class Sale(metaclass=PoolMeta):
     def get_review_signoffs(self, name):
         return [s.id for s in self.review.signoffs] if self.review else []
 
+    def get_full_address(self, name):
+        address = getattr(self, name.replace('_full', ''))
+        return address.full_address if address else None
+
     def get_review_field(self, name):
         if self.review:
             return getattr(self.review, name[len('review_'):])
@@ -166,7 +177,8 @@ class Sale(metaclass=PoolMeta):
         aspects = {
             'parties': (
                 ['company', 'party', 'invoice_party', 'invoice_address',
-                    'shipment_party', 'shipment_address'],
+                    'invoice_full_address', 'shipment_party',
+                    'shipment_address', 'shipment_full_address'],
                 []),
             'products': (
                 [],
@@ -187,8 +199,8 @@ class Sale(metaclass=PoolMeta):
                 []),
             'delivery': (
                 ['shipment_method', 'shipment_party', 'shipment_address',
-                    'warehouse', 'carrier', 'shipment_cost_method',
-                    'incoterm', 'incoterm_location'],
+                    'shipment_full_address', 'warehouse', 'carrier',
+                    'shipment_cost_method', 'incoterm', 'incoterm_location'],
                 []),
             'requirements': (
                 ['channel'],
@@ -226,25 +238,24 @@ class Sale(metaclass=PoolMeta):
             {n: Model._fields[n]._type for n in names[Model.__name__]}
             for Model in [cls, Line])
 
-        result = {}
-        for sub_sales in grouped_slice(sales):
-            sub_sales = {s.id: s for s in sub_sales}
-            lines = defaultdict(dict)
-            line_ids = [l.id for l in Line.search(
-                    [('sale', 'in', list(sub_sales))], order=[])]
-            for values in Line.read(line_ids, [*line_types, 'sale']):
-                lines[values['sale']][str(values['id'])] = {
+        sales = {s.id: s for s in sales}
+        if not sales:
+            return {}
+        lines = defaultdict(dict)
+        line_ids = [l.id for l in Line.search(
+                [('sale', 'in', list(sales))], order=[])]
+        for values in Line.read(line_ids, [*line_types, 'sale']):
+            lines[values['sale']][str(values['id'])] = {
+                n: snapshots.plain(values[n], t)
+                for n, t in line_types.items()}
+        return {
+            sales[values['id']]: {
+                cls.__name__: {
                     n: snapshots.plain(values[n], t)
-                    for n, t in line_types.items()}
-            for values in cls.read(list(sub_sales), list(types)):
-                id_ = values['id']
-                result[sub_sales[id_]] = {
-                    cls.__name__: {
-                        n: snapshots.plain(values[n], t)
-                        for n, t in types.items()},
-                    Line.__name__: lines[id_],
-                    }
-        return result
+                    for n, t in types.items()},
+                Line.__name__: lines[values['id']],
+                }
+            for values in cls.read(list(sales), list(types))}
 
     @classmethod
     def format_review_differences(cls, old, new):
@@ -306,7 +317,11 @@ class Sale(metaclass=PoolMeta):
 
     @classmethod
     def _get_review_amount(cls, sales):
-        return {s: s._review_company_amount(s.untaxed_amount) for s in sales}
+        # Reading the attribute would compute the taxes too
+        amounts = {
+            v['id']: v['untaxed_amount'] for v in cls.read(
+                [s.id for s in sales], ['untaxed_amount'])}
+        return {s: s._review_company_amount(amounts[s.id]) for s in sales}
 
     @classmethod
     def _get_review_margin(cls, sales):
@@ -322,6 +337,8 @@ class Sale(metaclass=PoolMeta):
             revenue = cost = Decimal(0)
             for line in sale.line_lines:
                 if not line.product:
+                    # What is given away counts, but not what has no cost
+                    revenue += min(line.amount, Decimal(0))
                     continue
                 product = products[line.product.id]
                 revenue += line.amount
@@ -338,24 +355,39 @@ class Sale(metaclass=PoolMeta):
     def _get_review_discount(cls, sales):
         pool = Pool()
         Product = pool.get('product.product')
-        discounts = {}
+        lines = defaultdict(list)
         for sale in sales:
-            discount = None
             for line in sale.line_lines:
-                if not line.product or line.quantity <= 0:
-                    continue
-                with Transaction().set_context(
-                        currency=sale.currency.id,
-                        sale_date=sale._review_date,
-                        uom=line.unit.id):
-                    price = Product.get_sale_price(
-                        [Product(line.product.id)], line.quantity
-                        )[line.product.id]
-                if price:
+                if line.product and line.quantity > 0:
+                    key = (
+                        sale.currency.id, sale._review_date, line.unit.id,
+                        line.quantity)
+                    lines[key].append((sale, line))
+        products = {
+            p.id: p for p in Product.browse(list({
+                        l.product.id for ls in lines.values()
+                        for _, l in ls}))}
+        discounts = dict.fromkeys(sales)
+        totals = defaultdict(Decimal)
+        for (currency, date, unit, quantity), s_lines in lines.items():
+            with Transaction().set_context(
+                    currency=currency, sale_date=date, uom=unit,
+                    price_list=None, customer=None, taxes=None):
+                prices = Product.get_sale_price(
+                    list({products[l.product.id] for _, l in s_lines}),
+                    quantity)
+            for sale, line in s_lines:
+                if price := prices[line.product.id]:
                     rate = (price - line.unit_price) / price
-                    if discount is None or discount < rate:
-                        discount = rate
-            discounts[sale] = discount
+                    if discounts[sale] is None or discounts[sale] < rate:
+                        discounts[sale] = rate
+                    totals[sale] += price * Decimal(str(quantity))
+        # Also what is given away on other lines
+        for sale, total in totals.items():
+            amount = sum(
+                l.amount if l.product else min(l.amount, Decimal(0))
+                for l in sale.line_lines)
+            discounts[sale] = max(discounts[sale], (total - amount) / total)
         return discounts
 
     @classmethod
@@ -403,12 +435,11 @@ class Sale(metaclass=PoolMeta):
     @classmethod
     def _get_review_abroad(cls, sales):
         countries = cls._get_review_country(sales)
-        abroad = {}
-        for sale, country in countries.items():
-            address = sale.company.party.address_get()
-            home = address.country if address else None
-            abroad[sale] = not country or not home or country != home.id
-        return abroad
+        address = sales[0].company.party.address_get()
+        home = address.country if address else None
+        return {
+            s: not c or not home or c != home.id
+            for s, c in countries.items()}
 
     @classmethod
     def _get_review_payment_term(cls, sales):
@@ -427,19 +458,19 @@ class Sale(metaclass=PoolMeta):
         table = cls.__table__()
         orders = {}
         company = sales[0].company
-        for sub_parties in grouped_slice({s.party.id for s in sales}):
-            cursor.execute(*table.select(
-                    table.party, Min(table.sale_date),
-                    where=reduce_ids(table.party, sub_parties)
-                    & (table.company == company.id)
-                    & table.state.in_(['confirmed', 'processing', 'done'])
-                    & ~table.id.in_([s.id for s in sales]),
-                    group_by=table.party))
-            for party, date in cursor:
-                # SQLite returns the aggregate of dates as string
-                if isinstance(date, str):
-                    date = dt.date.fromisoformat(date)
-                orders[party] = date
+        parties = list({s.party.id for s in sales})
+        cursor.execute(*table.select(
+                table.party, Min(table.sale_date),
+                where=reduce_ids(table.party, parties)
+                & (table.company == company.id)
+                & table.state.in_(['confirmed', 'processing', 'done'])
+                & ~table.id.in_([s.id for s in sales]),
+                group_by=table.party))
+        for party, date in cursor:
+            # SQLite returns the aggregate of dates as string
+            if isinstance(date, str):
+                date = dt.date.fromisoformat(date)
+            orders[party] = date
         return orders
 
     @classmethod
@@ -477,6 +508,7 @@ class Sale(metaclass=PoolMeta):
         Rule = pool.get('sale.review.rule')
         missing = {}
         required, to_check = {}, []
+        cls._check_history(sales)
         try:
             matching = Rule.get_matching(sales)
         except RuleError:
@@ -565,7 +597,8 @@ class Sale(metaclass=PoolMeta):
                             sale=sale.rec_name))
         elif not external:
             return
-        elif mode == 'create':
+        cls._check_history(sales)
+        if mode == 'create':
             for sale in sales:
                 if (sale.review_state != 'none'
                         or (sale.state != 'draft' and sale._is_reviewed())):
@@ -580,6 +613,13 @@ class Sale(metaclass=PoolMeta):
                                 'sale_order_review.msg_sale_state',
                                 sale=sale.rec_name))
             cls.check_review_frozen(sales, values.keys())
+
+    @classmethod
+    def _check_history(cls, sales):
+        "Check that the sales are not read as they were in the past"
+        if (Transaction().context.get('_datetime')
+                and any(s._is_reviewed() for s in sales)):
+            raise AccessError(gettext('sale_order_review.msg_history'))
 
     def _is_reviewed(self):
         "Return whether orders of the company are subject to review"
@@ -664,6 +704,7 @@ class Sale(metaclass=PoolMeta):
         # missing, but with the access to the sales
         quotations = [s for s in sales if s.state == 'quotation']
         with without_check_access():
+            cls._check_history(sales)
             cls.check_review(cls.browse(quotations))
         super().confirm(sales)
 
@@ -720,6 +761,7 @@ class Line(metaclass=PoolMeta):
         if not external:
             return
         sales = {l.sale for l in lines}
+        Sale._check_history(sales)
         names = Sale.get_review_fields()[cls.__name__]
         if mode == 'write':
             if values.get('sale'):
