@@ -960,9 +960,8 @@ def test_address(world):
 
 
 def test_companies(world, orders):
-    ids = [orders['open'].review]
     for model, ids in [
-            ('sale.review', ids),
+            ('sale.review', [orders['open'].review]),
             ('sale.review.signoff', list(orders['open'].signoffs.values())),
             ('sale.review.decision', orders['approved'].decisions),
             ('company.department', search(

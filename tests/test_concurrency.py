@@ -5,6 +5,7 @@ import datetime as dt
 import threading
 from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -210,8 +211,8 @@ def test_any(world, meet, meeting):
         if meet:
             meeting.barrier = threading.Barrier(2)
         faults = race(
-            lambda: world['tina'](APPROVE, [signoff]),
-            lambda: world['tom'](APPROVE, [signoff]))
+            partial(world['tina'], APPROVE, [signoff]),
+            partial(world['tom'], APPROVE, [signoff]))
         assert len([f for f in faults if f]) == 1, faults
         fault, = filter(None, faults)
         assert fault.name == 'UserError' and "Technical" in str(fault)
@@ -235,8 +236,8 @@ def test_number(world, meet, meeting, values):
             if meet:
                 meeting.barrier = threading.Barrier(2)
             assert race(
-                lambda: world['tina'](APPROVE, [signoff]),
-                lambda: world['tom'](APPROVE, [signoff])) == [None, None]
+                partial(world['tina'], APPROVE, [signoff]),
+                partial(world['tom'], APPROVE, [signoff])) == [None, None]
             state = get(sale)
             assert state['decisions'] == {'Technical': 2}
             assert state['signoffs'] == {
@@ -259,8 +260,8 @@ def test_stage(world, meet, meeting, last):
             if meet:
                 meeting.barrier = threading.Barrier(2)
             assert race(
-                lambda: world['tina'](APPROVE, [ids['Technical']]),
-                lambda: world['fred'](APPROVE, [ids['Finance']])
+                partial(world['tina'], APPROVE, [ids['Technical']]),
+                partial(world['fred'], APPROVE, [ids['Finance']])
                 ) == [None, None]
             state = get(sale)
             assert state['decisions'] == {'Technical': 1, 'Finance': 1}
@@ -281,8 +282,8 @@ def test_batches(world):
         sales = create_orders('open', 4)
         signoffs = [get(s)['ids']['Technical'] for s in sales]
         faults = race(
-            lambda: world['tina'](APPROVE, signoffs),
-            lambda: world['tom'](APPROVE, signoffs[::-1]))
+            partial(world['tina'], APPROVE, signoffs),
+            partial(world['tom'], APPROVE, signoffs[::-1]))
         assert len([f for f in faults if f]) == 1
         fault, = filter(None, faults)
         assert fault.name == 'UserError', fault
@@ -305,8 +306,8 @@ def test_sign_withdraw(world, meet, meeting, button):
             if meet:
                 meeting.barrier = threading.Barrier(2)
             faults = race(
-                lambda: world['tina'](APPROVE, [state['ids']['Technical']]),
-                lambda: world['sam'](button, [
+                partial(world['tina'], APPROVE, [state['ids']['Technical']]),
+                partial(world['sam'], button, [
                         review if button == 'sale.review.withdraw'
                         else sale]))
             state = get(sale)
@@ -335,8 +336,8 @@ def test_sign_return(world, meet, meeting, login, department):
             if meet:
                 meeting.barrier = threading.Barrier(2)
             faults = race(
-                lambda: world['tina'](APPROVE, [ids['Technical']]),
-                lambda: world[login](RETURN, [ids[department]]))
+                partial(world['tina'], APPROVE, [ids['Technical']]),
+                partial(world[login], RETURN, [ids[department]]))
             state = get(sale)
             check(sale)
             if department == 'Technical':
@@ -363,8 +364,8 @@ def test_return_return(world, meet, meeting):
             if meet:
                 meeting.barrier = threading.Barrier(2)
             faults = race(
-                lambda: world['tina'](RETURN, [ids['Technical']]),
-                lambda: world['fred'](RETURN, [ids['Finance']]))
+                partial(world['tina'], RETURN, [ids['Technical']]),
+                partial(world['fred'], RETURN, [ids['Finance']]))
             assert len([f for f in faults if f]) == 1, faults
             assert sum(get(sale)['decisions'].values()) == 1
             check(sale)
@@ -382,8 +383,8 @@ def test_submit(world, meet, meeting):
         if meet:
             meeting.barrier = threading.Barrier(2)
         faults = race(
-            lambda: submit(world['sam'], sale),
-            lambda: submit(world['eve'], sale))
+            partial(submit, world['sam'], sale),
+            partial(submit, world['eve'], sale))
         assert len([f for f in faults if f]) == 1, faults
         fault, = filter(None, faults)
         assert fault.name == 'UserError'
@@ -419,13 +420,13 @@ def test_confirm_edit(world, meet, meeting):
         if meet:
             meeting.barrier = threading.Barrier(2)
         race(
-            lambda: world['sam']('sale.sale.confirm', [sale]),
-            lambda: edit(world['eve'], sale, line))
+            partial(world['sam'], 'sale.sale.confirm', [sale]),
+            partial(edit, world['eve'], sale, line))
         check(sale)
         race(
-            lambda: world['sam']('sale.sale.confirm', [sale]),
-            lambda: edit(world['eve'], sale, line, 10),
-            lambda: world['tom']('sale.sale.confirm', [sale]))
+            partial(world['sam'], 'sale.sale.confirm', [sale]),
+            partial(edit, world['eve'], sale, line, 10),
+            partial(world['tom'], 'sale.sale.confirm', [sale]))
         check(sale)
 
 
@@ -479,9 +480,9 @@ def test_slow_edit(world, monkeypatch, values):
     if 'sale' in values:
         line, values = line_of(draft), {'sale': sale}
     Pause(monkeypatch, 'sale.line', 'check_modification').run(
-        lambda: world['eve']('sale.line.write', [line], values), [
-            lambda: world['sam']('sale.sale.quote', [sale]),
-            lambda: world['sam']('sale.sale.confirm', [sale])])
+        partial(world['eve'], 'sale.line.write', [line], values), [
+            partial(world['sam'], 'sale.sale.quote', [sale]),
+            partial(world['sam'], 'sale.sale.confirm', [sale])])
     check(sale)
 
 
@@ -498,9 +499,9 @@ def test_slow_lines(world, monkeypatch, method):
         'copy': [[line], {}],
         }[method]
     Pause(monkeypatch, 'sale.line', 'check_modification').run(
-        lambda: world['eve'](f'sale.line.{method}', *args), [
-            lambda: world['sam']('sale.sale.quote', [sale]),
-            lambda: world['sam']('sale.sale.confirm', [sale])])
+        partial(world['eve'], f'sale.line.{method}', *args), [
+            partial(world['sam'], 'sale.sale.quote', [sale]),
+            partial(world['sam'], 'sale.sale.confirm', [sale])])
     check(sale)
 
 
@@ -508,9 +509,9 @@ def test_slow_header(world, monkeypatch):
     sale, = create_orders('approved', 1)
     world['sam']('sale.sale.draft', [sale])
     Pause(monkeypatch, 'sale.sale', 'check_modification').run(
-        lambda: world['eve']('sale.sale.write', [sale], {'comment': "x"}), [
-            lambda: world['sam']('sale.sale.quote', [sale]),
-            lambda: world['sam']('sale.sale.confirm', [sale])])
+        partial(world['eve'], 'sale.sale.write', [sale], {'comment': "x"}), [
+            partial(world['sam'], 'sale.sale.quote', [sale]),
+            partial(world['sam'], 'sale.sale.confirm', [sale])])
     check(sale)
 
 
@@ -519,9 +520,9 @@ def test_slow_line_submit(world, monkeypatch):
     sale, = create_orders('draft', 1)
     line = line_of(sale)
     Pause(monkeypatch, 'sale.line', 'check_modification').run(
-        lambda: world['eve']('sale.line.write', [line], {'quantity': 99}), [
-            lambda: world['sam']('sale.sale.quote', [sale]),
-            lambda: submit(world['sam'], sale)])
+        partial(world['eve'], 'sale.line.write', [line], {'quantity': 99}), [
+            partial(world['sam'], 'sale.sale.quote', [sale]),
+            partial(submit, world['sam'], sale)])
     with server():
         review = Pool().get('sale.sale')(sale).review
         if review:
@@ -535,8 +536,8 @@ def test_slow_confirm(world, monkeypatch):
         sale, = create_orders('approved', 1)
         line = line_of(sale)
         Pause(monkeypatch, 'sale.sale', '_get_review_missing').run(
-            lambda: world['sam']('sale.sale.confirm', [sale]),
-            [lambda: edit(world['eve'], sale, line)])
+            partial(world['sam'], 'sale.sale.confirm', [sale]),
+            [partial(edit, world['eve'], sale, line)])
         check(sale)
 
 
@@ -547,13 +548,32 @@ def test_slow_sign(world, monkeypatch):
         line = line_of(sale)
         state = get(sale)
         Pause(monkeypatch, *SIGN).run(
-            lambda: world['tina'](APPROVE, [state['ids']['Technical']]), [
-                lambda: edit(world['eve'], sale, line),
-                lambda: submit(world['eve'], sale)])
+            partial(world['tina'], APPROVE, [state['ids']['Technical']]), [
+                partial(edit, world['eve'], sale, line),
+                partial(submit, world['eve'], sale)])
         check(sale)
         state = get(sale)
         assert state['rounds'] == 2
         assert state['review'] == 'open'
+
+
+def sign_thrice(client, sale):
+    for _ in range(3):
+        client(APPROVE, [get(sale)['ids']['Technical']])
+
+
+def edit_twice(client, sale, line):
+    for quantity in [98, 99]:
+        edit(client, sale, line, quantity)
+        submit(client, sale)
+
+
+def try_confirm(client, sale):
+    for _ in range(6):
+        try:
+            client('sale.sale.confirm', [sale])
+        except Fault:
+            pass
 
 
 def test_everything(world):
@@ -561,26 +581,11 @@ def test_everything(world):
     with rules(Technical={}):
         for sale in create_orders('open', COUNT // 2):
             line = line_of(sale)
-
-            def sign(login):
-                for _ in range(3):
-                    world[login](APPROVE, [get(sale)['ids']['Technical']])
-
-            def change(login):
-                for quantity in [98, 99]:
-                    edit(world[login], sale, line, quantity)
-                    submit(world[login], sale)
-
-            def confirm(login):
-                for i in range(6):
-                    try:
-                        world[login]('sale.sale.confirm', [sale])
-                    except Fault:
-                        pass
-
             race(
-                lambda: sign('tina'), lambda: sign('tom'),
-                lambda: change('sam'), lambda: confirm('eve'))
+                partial(sign_thrice, world['tina'], sale),
+                partial(sign_thrice, world['tom'], sale),
+                partial(edit_twice, world['sam'], sale, line),
+                partial(try_confirm, world['eve'], sale))
             check(sale)
             # And it can still be brought to an end
             state = get(sale)
@@ -604,21 +609,18 @@ def test_remind(world, meet, meeting):
     "The reminder neither undoes a signature nor is it lost"
     if meet:
         meeting = meeting(SIGN, ('sale.review.signoff', '_complete'))
+    with server():
+        cron, = Pool().get('ir.cron').search([
+                ('method', '=', 'sale.review.signoff|remind')])
+        cron = cron.id
     for sale in create_orders('open', 2):
         signoff = get(sale)['ids']['Technical']
 
-        def remind():
-            with server():
-                pool = Pool()
-                Cron = pool.get('ir.cron')
-                cron, = Cron.search([
-                        ('method', '=', 'sale.review.signoff|remind')])
-                cron = cron.id
-            world['admin']('ir.cron.run_once', [cron])
-
         if meet:
             meeting.barrier = threading.Barrier(2)
-        faults = race(lambda: world['tina'](APPROVE, [signoff]), remind)
+        faults = race(
+            partial(world['tina'], APPROVE, [signoff]),
+            partial(world['admin'], 'ir.cron.run_once', [cron]))
         assert faults == [None, None]
         assert get(sale)['decisions'] == {'Technical': 1}
         check(sale)
@@ -649,7 +651,7 @@ def test_delegation(world, monkeypatch):
             ]:
         meeting.barrier = threading.Barrier(2)
         faults = race(
-            lambda: delegate('tina', tina, tom), lambda: delegate(*others))
+            partial(delegate, 'tina', tina, tom), partial(delegate, *others))
         with server():
             Delegation = Pool().get('company.department.delegation')
             delegations = Delegation.search([])
