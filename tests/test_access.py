@@ -867,10 +867,11 @@ def test_modify_header(world, orders):
                     {'start': {'party': other, 'comment': "x"}})
 
 
-def create_party(name):
+def create_party(name, address=None):
     with server():
         party, = Pool().get('party.party').create([{
-                    'name': name, 'addresses': [('create', [{}])]}])
+                    'name': name,
+                    'addresses': [('create', [address or {}])]}])
         return party.id
 
 
@@ -1100,6 +1101,41 @@ def test_past(world):
         submit(world.sam, sale.id, _datetime=approved)
     with refused("Quantity", "10", "99"):
         world.sam('sale.sale.confirm', [sale.id])
+
+
+def test_past_buttons(world):
+    "Nor is a review left behind by who looks at the time before it"
+    sale = order('draft')
+    start = wait()
+    world.sam('sale.sale.quote', [sale.id])
+    quoted = wait()
+    submit(world.sam, sale.id)
+    for button in ['draft', 'quote', 'cancel', 'confirm', 'process']:
+        for past in [start, quoted]:
+            for login in ['sam', 'admin']:
+                with refused(crash=True):
+                    world[login](
+                        f'sale.sale.{button}', [sale.id], _datetime=past)
+
+
+def test_language(world):
+    "What is signed does not depend on the language of who signs"
+    with server():
+        country, = Pool().get('country.country').create([{
+                    'name': "China", 'code': 'CN'}])
+        country = country.id
+    party = create_party("Acme China", {
+            'street': "Nanjing Road 1", 'postal_code': "200000",
+            'city': "Shanghai", 'country': country})
+    sale = create_sale('sam', party)
+    submit(
+        world.sam, sale, language='en', address_with_party=True,
+        address_from_country=country)
+    signoffs = search('sale.review.signoff', ('review.sale', '=', sale))
+    for login, signoff in zip(['tina', 'fred'], signoffs):
+        world[login](
+            'sale.review.signoff.approve', [signoff], language='zh_CN')
+    world.sam('sale.sale.confirm', [sale], language='zh_CN')
 
 
 def test_price_list(world):

@@ -56,9 +56,10 @@ def company():
 @contextmanager
 def serve(client):
     "Serve the database of the test with the web client"
+    from werkzeug.serving import make_server
+
     from trytond import config
     from trytond.wsgi import SharedDataMiddlewareIndex, app
-    from werkzeug.serving import make_server
 
     # Those of the other tests and of the cache do not matter
     config.set('database', 'list', 'False')
