@@ -805,9 +805,16 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     def search_can_sign(cls, name, clause):
         pool = Pool()
         Department = pool.get('company.department')
+        Date = pool.get('ir.date')
         Decision = pool.get('sale.review.decision')
+        Delegation = pool.get('company.department.delegation')
         User = pool.get('res.user')
+        UserEmployee = pool.get('res.user-company.employee')
         employees = list(User.get_employees() or [])
+        with without_check_access():
+            users = [r.user.id for r in UserEmployee.search([
+                        ('employee', 'in', employees),
+                        ])]
         decision = Decision.__table__()
         signoff = cls.__table__()
         # Only those that several sign are still pending once decided
@@ -818,23 +825,35 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 where=(signoff.state == 'pending')
                 & signoff.signatories.in_(['all', 'number'])
                 & fields.SQL_OPERATORS['in'](decision.employee, employees))
-        return cls._search_boolean(clause, [
-                ('state', '=', 'pending'),
-                ['OR', [
-                        ('signatories', '=', 'head'),
-                        ('department', 'in',
-                            Department._user_departments(heads=True)),
-                        ], [
-                        ('signatories', '!=', 'head'),
-                        ('department', 'in', Department._user_departments()),
-                        ]],
-                ['OR',
-                    ('segregated', '=', False), [
-                        ('requested_by', 'not in', employees),
-                        ('entered_by', '!=', Transaction().user),
-                        ]],
-                ('id', 'not in', decided),
-                ])
+        domain = [
+            ('state', '=', 'pending'),
+            ['OR', [
+                    ('signatories', '=', 'head'),
+                    ('department', 'in',
+                        Department._user_departments(heads=True)),
+                    ], [
+                    ('signatories', '!=', 'head'),
+                    ('department', 'in', Department._user_departments()),
+                    ]],
+            ['OR',
+                ('segregated', '=', False), [
+                    ('requested_by', 'not in', employees),
+                    ('entered_by', 'not in', users),
+                    ]],
+            ('id', 'not in', decided),
+            ]
+        with without_check_access():
+            substitute = Delegation.search([
+                    ('substitute', 'in', employees),
+                    ('start_date', '<=', Date.today()),
+                    ('end_date', '>=', Date.today()),
+                    ], limit=1)
+            if substitute:
+                # Whether somebody can be acted for depends on the sign-off
+                signoffs = cls.search(domain)
+                can_sign = cls.get_can_sign(signoffs, name)
+                domain = [('id', 'in', [i for i, c in can_sign.items() if c])]
+        return cls._search_boolean(clause, domain)
 
     @classmethod
     def _search_boolean(cls, clause, domain):

@@ -370,9 +370,13 @@ class Rule(
                 matching.update((r, []) for r in records)
                 values.update((r, {}) for r in records)
                 continue
-            names = {
-                value for name, value in criteria.items()
-                if any(getattr(r, name) not in {None, False} for r in rules)}
+            names = sorted({
+                    value for name, value in criteria.items()
+                    # Not in {None, False}, which holds 0
+                    if any(
+                        getattr(r, name) is not None
+                        and getattr(r, name) is not False
+                        for r in rules)})
             with Transaction().set_context(company=company.id):
                 Model = records[0].__class__
                 values.update(Model.get_review_values(records, names))

@@ -11,7 +11,7 @@ from trytond.model import ModelView, fields
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
-from trytond.tools import reduce_ids
+from trytond.report import Report
 from trytond.transaction import (
     Transaction, inactive_records, without_check_access)
 from trytond.wizard import Button, StateTransition, StateView, Wizard
@@ -48,7 +48,10 @@ def _format(Model, name, value):
     elif field._type == 'numeric':
         return lang.format_number(Decimal(value))
     elif field._type == 'float':
-        return lang.format_number(value)
+        return lang.format_number(
+            Decimal(snapshots.plain(Decimal(str(value)))))
+    elif field._type == 'timedelta':
+        return Report.format_timedelta(dt.timedelta(seconds=value))
     elif field._type == 'date':
         return lang.strftime(dt.date.fromisoformat(value))
     elif field._type == 'boolean':
@@ -461,7 +464,7 @@ class Sale(metaclass=PoolMeta):
         parties = list({s.party.id for s in sales})
         cursor.execute(*table.select(
                 table.party, Min(table.sale_date),
-                where=reduce_ids(table.party, parties)
+                where=fields.SQL_OPERATORS['in'](table.party, parties)
                 & (table.company == company.id)
                 & table.state.in_(['confirmed', 'processing', 'done'])
                 & ~table.id.in_([s.id for s in sales]),
