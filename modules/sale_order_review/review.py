@@ -360,12 +360,15 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         Raise ReviewError with all the problems of all the sales."""
         pool = Pool()
         Configuration = pool.get('sale.configuration')
+        Sale = pool.get('sale.sale')
         Signoff = pool.get('sale.review.signoff')
 
         _check_present()
         plans, problems = cls.plan(sales)
         if problems:
             raise ReviewError('\n'.join(problems))
+        # First, so that of two submissions at once only one can be committed
+        Sale.write([p.sale for p in plans], {'review_state': 'open'})
         now = dt.datetime.now()
         reviews, pending, approved = [], [], []
         for company, c_plans in _group_by_company(
@@ -402,7 +405,6 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
             reviews += c_reviews
             approved += [
                 r for r, p in zip(c_reviews, c_plans) if p.stage is None]
-        cls._set_sale_state(reviews, 'open')
         cls.approve(approved)
         Signoff.notify(pending)
         return reviews

@@ -144,9 +144,20 @@ class Sale(metaclass=PoolMeta):
     def get_review_signoffs(self, name):
         return [s.id for s in self.review.signoffs] if self.review else []
 
-    def get_full_address(self, name):
-        address = getattr(self, name.replace('_full', ''))
-        return address.full_address if address else None
+    @classmethod
+    def get_full_address(cls, sales, name):
+        pool = Pool()
+        Address = pool.get('party.address')
+        field = name.replace('_full', '')
+        addresses = {s.id: getattr(s, field) for s in sales}
+        # The same text for everybody
+        with Transaction().set_context(
+                language='en', address_with_party=False,
+                address_from_country=None):
+            texts = {
+                a.id: a.full_address for a in Address.browse(list({
+                            a.id for a in addresses.values() if a}))}
+        return {i: texts[a.id] if a else None for i, a in addresses.items()}
 
     def get_review_field(self, name):
         if self.review:
@@ -665,6 +676,7 @@ class Sale(metaclass=PoolMeta):
     @classmethod
     @ModelView.button
     def cancel(cls, sales):
+        cls._check_history(sales)
         cls._withdraw_reviews(sales)
         super().cancel(sales)
         cls._reset_review_state(sales)
@@ -672,6 +684,7 @@ class Sale(metaclass=PoolMeta):
     @classmethod
     @ModelView.button
     def draft(cls, sales):
+        cls._check_history(sales)
         cls._withdraw_reviews(sales)
         super().draft(sales)
         cls._reset_review_state(sales)
@@ -693,6 +706,7 @@ class Sale(metaclass=PoolMeta):
     @classmethod
     @ModelView.button
     def quote(cls, sales):
+        cls._check_history(sales)
         super().quote(sales)
         cls._set_review_state([s for s in sales if s.state == 'quotation'])
 
