@@ -712,16 +712,17 @@ def test_edit_after_approval(world):
 def test_stale(world):
     "A client that has loaded the order before it changed"
     sale = order('approved')
+    stale = wait()
     world.sam('sale.sale.draft', [sale.id])
     world.sam('sale.line.write', sale.lines, {'quantity': 99})
     world.sam('sale.sale.quote', [sale.id])
-    stale = dt.datetime.now() - dt.timedelta(hours=1)
-    for context in [
-            {'_timestamp': {f'sale.sale,{sale.id}': str(stale)}},
-            {'_datetime': stale},
-            {},
+    for context, text in [
+            ({'_timestamp': {f'sale.sale,{sale.id}': str(stale)}},
+                sale.number),
+            ({'_datetime': stale}, "history"),
+            ({}, sale.number),
             ]:
-        with refused(sale.number):
+        with refused(text):
             world.eve('sale.sale.confirm', [sale.id], **context)
 
 

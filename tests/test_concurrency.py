@@ -21,6 +21,7 @@ pytestmark = [
 
 COUNT = 6
 TIMEOUT = 5
+MEETING_TIMEOUT = 2
 APPROVE = 'sale.review.signoff.approve'
 RETURN = 'sale.review.signoff.return_'
 
@@ -48,10 +49,11 @@ class Meeting:
     def meet(self, method):
         def wrapper(*args, **kwargs):
             result = method(*args, **kwargs)
-            if getattr(self.met, 'number', None) != id(self.barrier):
-                self.met.number = id(self.barrier)
+            if (threading.current_thread() is not threading.main_thread()
+                    and not getattr(self.met, 'done', False)):
+                self.met.done = True
                 try:
-                    self.barrier.wait(TIMEOUT)
+                    self.barrier.wait(MEETING_TIMEOUT)
                 except threading.BrokenBarrierError:
                     pass
             return result
