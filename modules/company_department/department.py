@@ -63,6 +63,20 @@ class PeriodMixin(ModelStorage):
         super().on_modification(mode, records, field_names=field_names)
         Department.clear_cache()
 
+    @classmethod
+    def _lock_employees(cls, employees):
+        """Lock the employees, so that of two periods that are entered at once
+        the second is checked against the first when it is tried again"""
+        pool = Pool()
+        Employee = pool.get('company.employee')
+        cursor = Transaction().connection.cursor()
+        table = Employee.__table__()
+        ids = sorted({e.id for e in employees})
+        if ids:
+            cursor.execute(*table.update(
+                    [table.company], [table.company],
+                    where=fields.SQL_OPERATORS['in'](table.id, ids)))
+
     def _overlaps(self, other):
         return (
             (self.start_date or dt.date.min) <= (other.end_date or dt.date.max)
@@ -372,6 +386,7 @@ class Member(PeriodMixin, ModelSQL, ModelView):
         if field_names and not (field_names & {
                     'department', 'employee', 'start_date', 'end_date'}):
             return
+        cls._lock_employees(m.employee for m in members)
         others = defaultdict(list)
         for other in cls.search([
                     ('department', 'in',
@@ -473,6 +488,8 @@ class Delegation(PeriodMixin, ModelSQL, ModelView):
                     'employee', 'substitute', 'department',
                     'start_date', 'end_date'}):
             return
+        cls._lock_employees(
+            e for d in delegations for e in [d.employee, d.substitute])
         persons = {d.employee.id for d in delegations}
         persons |= {d.substitute.id for d in delegations}
         others = cls.search(['OR',

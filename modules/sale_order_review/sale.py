@@ -643,6 +643,20 @@ class Sale(metaclass=PoolMeta):
             or bool(Rule.get_rules(self.company, self.__name__)))
 
     @classmethod
+    def _lock_review(cls, sales):
+        """Lock the sales whose lines change, so that of two transactions one
+        does not change what the other quotes, submits or confirms.
+
+        It waits for the other one, and fails to be tried again if that one
+        modified the sale."""
+        cursor = Transaction().connection.cursor()
+        table = cls.__table__()
+        if ids := sorted(s.id for s in sales if s._is_reviewed()):
+            cursor.execute(*table.update(
+                    [table.review_state], [table.review_state],
+                    where=fields.SQL_OPERATORS['in'](table.id, ids)))
+
+    @classmethod
     def check_review_frozen(cls, sales, names, model=None):
         """Check that the fields of the model, that of the sales by default,
         can still change.
@@ -785,6 +799,7 @@ class Line(metaclass=PoolMeta):
                 sales.add(Sale(values['sale']))
             else:
                 names = names & values.keys()
+        Sale._lock_review(sales)
         Sale.check_review_frozen(sales, names, model=cls.__name__)
 
 
