@@ -325,6 +325,15 @@ def create_review():
                 **values} for i, values in enumerate(rules, 1)])
 
 
+def activate_other_rules(active):
+    "Set whether there is also a rule for each of the criteria"
+    Rule = Pool().get('sale.review.rule')
+    Rule.write(Rule.search([
+                ('stage', '=', 3),
+                ('active', 'in', [True, False]),
+                ]), {'active': active})
+
+
 def _other_criteria():
     pool = Pool()
 

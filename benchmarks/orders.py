@@ -4,7 +4,7 @@
 
 from trytond.pool import Pool
 
-from . import company
+from . import company, server
 from .measure import Result, alternate, compare, count_queries, duration
 from .server import Client, sql, vacuum
 
@@ -63,12 +63,17 @@ def _each(size):
 
 
 def no_rule(options):
-    "Quote and confirm orders to which none of the rules applies"
-    yield _no_rule(1, 3 * options.times)
-    yield _no_rule(options.batch, options.times)
+    """Quote and confirm orders to which no rule applies, because of their
+    amount or because of all the criteria that there are"""
+    for active, reach in [(False, 1.05), (True, 1.5)]:
+        server.run('ours', company.activate_other_rules, active)
+        for size, times in [
+                (1, 3 * options.times), (options.batch, options.times)]:
+            yield _no_rule(
+                "all criteria" if active else "by amount", reach, size, times)
 
 
-def _no_rule(size, times):
+def _no_rule(rules, reach, size, times):
     sellers = {n: Client(n, 'seller') for n in ['ours', 'stock']}
     orders = create('small', size)
 
@@ -80,7 +85,7 @@ def _no_rule(size, times):
             + duration(client, 'sale.sale', 'confirm', ids))
 
     return compare(
-        f"quote + confirm, no rule applies, {_each(size)}", 1.05,
+        f"quote + confirm, no rule applies {rules}, {_each(size)}", reach,
         alternate(
             times,
             lambda i: quote_confirm('ours'), lambda i: quote_confirm('stock')),

@@ -396,11 +396,11 @@ class RuleTestCase(ReviewTestCase):
         self.assertEqual(
             Rule.get_matching([sale])[sale], [first, second, third])
         with Transaction().set_context(active_test=False):
-            Rule._get_rules_cache.clear()
+            Rule._rules_cache.clear()
             self.assertEqual(
                 Rule.get_matching([sale])[sale], [first, second, third])
         with as_user("Fred"):
-            Rule._get_rules_cache.clear()
+            Rule._rules_cache.clear()
             self.assertEqual(
                 Rule.get_matching([sale])[sale], [first, second, third])
 
@@ -468,7 +468,7 @@ class RuleTestCase(ReviewTestCase):
         cursor.execute(*table.update(
                 [table.condition], ['{"__class__": "Eval", "v": "unknown"}'],
                 where=table.id == rule.id))
-        Rule._get_rules_cache.clear()
+        Rule._rules_cache.clear()
         rule = Rule(rule.id)
         sale = create_sale()
         self.assertEqual(sale.review_state, 'required')

@@ -207,12 +207,7 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def get_sale_field(cls, reviews, names):
-        Sale = Pool().get('sale.sale')
-        sales = {
-            v['id']: v for v in Sale.read(
-                list({r.sale.id for r in reviews}), names)}
-        return {
-            n: {r.id: sales[r.sale.id][n] for r in reviews} for n in names}
+        return _read_target(reviews, 'sale', names)
 
     @classmethod
     def search_sale_field(cls, name, clause):
@@ -303,10 +298,6 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
         previous = cls.get_current(submitted)
         contents = Sale.get_review_snapshots(submitted)
-        # Reading the attribute would compute the taxes too
-        amounts = {
-            v['id']: v['untaxed_amount'] for v in Sale.read(
-                [s.id for s in submitted], ['untaxed_amount'])}
         for company, rules in _group_by_company(
                 Rule.get_reasons(submitted).items(), lambda i: i[0].company):
             with Transaction().set_context(company=company.id):
@@ -318,7 +309,7 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
                             sale=sale.rec_name))
                     continue
                 plan = Plan(
-                    sale, amounts[sale.id], previous.get(sale),
+                    sale, sale.review_untaxed_amount, previous.get(sale),
                     contents[sale])
                 for rule, reason in reasons:
                     plan.signoffs.append(
@@ -426,6 +417,7 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         reviews = [r for r in reviews if r.state == 'open']
         if not reviews:
             return
+        cls._cancel_signoffs(reviews)
         cls._close(reviews, 'withdrawn')
         Sale._set_review_state([r.sale for r in reviews])
 
@@ -447,29 +439,41 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Sale = pool.get('sale.sale')
         if reviews:
+            cls._cancel_signoffs(reviews)
             cls._close(reviews, 'returned')
             Sale.draft([r.sale for r in reviews])
             cls._set_sale_state(reviews, 'returned')
             cls._notify_closed(reviews)
 
     @classmethod
-    def _close(cls, reviews, state):
+    def _cancel_signoffs(cls, reviews):
         pool = Pool()
         Signoff = pool.get('sale.review.signoff')
-        now = dt.datetime.now()
-        with _recording():
-            if open_ := [
-                    s for r in reviews for s in r.signoffs
-                    if s.state in {'pending', 'waiting'}]:
+        if open_ := [
+                s for r in reviews for s in r.signoffs
+                if s.state in {'pending', 'waiting'}]:
+            with _recording():
                 Signoff.write(open_, {
                         'state': 'cancelled',
-                        'closed_at': now,
+                        'closed_at': dt.datetime.now(),
                         })
-            for company, reviews_ in _group_by_company(
-                    reviews, lambda r: r.company):
-                employee = _get_employee(company)
+
+    @classmethod
+    def _close(cls, reviews, state):
+        now = dt.datetime.now()
+        to_close = defaultdict(list)
+        for review in reviews:
+            signed = review.required if state == 'approved' else review.signed
+            to_close[review.company, signed].append(review)
+        employees = {}
+        with _recording():
+            for (company, signed), reviews_ in to_close.items():
+                if company not in employees:
+                    employees[company] = _get_employee(company)
+                employee = employees[company]
                 cls.write(reviews_, {
                         'state': state,
+                        'signed': signed,
                         'closed_at': now,
                         'closed_by': employee.id if employee else None,
                         })
@@ -570,6 +574,19 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     sale_lines = fields.Function(
         fields.Many2Many('sale.line', None, None, "Lines", readonly=True),
         'get_sale_lines')
+    payment_term = fields.Function(
+        fields.Many2One('account.invoice.payment_term', "Payment Term"),
+        'get_sale_field')
+    shipping_date = fields.Function(
+        fields.Date("Shipping Date"), 'get_sale_field')
+    reference = fields.Function(fields.Char("Reference"), 'get_sale_field')
+    description = fields.Function(
+        fields.Char("Description"), 'get_sale_field')
+    invoice_full_address = fields.Function(
+        fields.Text("Invoice Address"), 'get_sale_field')
+    shipment_full_address = fields.Function(
+        fields.Text("Shipment Address"), 'get_sale_field')
+    comment = fields.Function(fields.Text("Comment"), 'get_sale_field')
 
     rule = fields.Many2One(
         'sale.review.rule', "Rule", readonly=True, ondelete='RESTRICT')
@@ -699,17 +716,15 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def get_review_field(cls, signoffs, names):
-        Review = Pool().get('sale.review')
-        reviews = {
-            v['id']: v for v in Review.read(
-                list({s.review.id for s in signoffs}), names)}
-        return {
-            n: {s.id: reviews[s.review.id][n] for s in signoffs}
-            for n in names}
+        return _read_target(signoffs, 'review', names)
 
     @classmethod
     def search_review_field(cls, name, clause):
         return [('review.' + clause[0], *clause[1:])]
+
+    @classmethod
+    def get_sale_field(cls, signoffs, names):
+        return _read_target(signoffs, 'sale', names)
 
     def get_sale_lines(self, name):
         return [l.id for l in self.sale.lines]
@@ -1103,6 +1118,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         signatories = cls._get_signatories(signoffs)
         now = dt.datetime.now()
         decisions, employees = [], {}
+        signed, partial = [], []
         for signoff in signoffs:
             company = signoff.company
             if company not in employees:
@@ -1120,18 +1136,17 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                         'opinion': signoff.opinion,
                         'digest': signoff.review.digest,
                         })
+            # A return closes the review, and with it its other sign-offs
+            if decision == 'return' or signoff._is_complete(
+                    signatories[signoff],
+                    [(employee, p) for p in principals]):
+                signed.append(signoff)
+            else:
+                partial.append(signoff)
         cls._check_content(signoffs)
         cls._check_late(signoffs)
         with _recording():
             Decision.create(decisions)
-            signed, partial = [], []
-            for signoff in cls.browse(signoffs):
-                if (decision == 'return'
-                        or signoff._is_complete(signatories[signoff])):
-                    signed.append(signoff)
-                else:
-                    partial.append(signoff)
-            # A return closes the review, and with it its other sign-offs
             if signed:
                 cls.write(signed, {
                         'state': (
@@ -1183,9 +1198,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                         signoff=self.rec_name,
                         employee=employee.rec_name))
         decided = {d.on_behalf_of or d.employee for d in self.decisions}
-        principals = sorted(
-            signatories.get(employee, set()) - decided,
-            key=lambda e: (e != employee, e.rec_name))
+        principals = signatories.get(employee, set()) - decided
         if not principals:
             message = 'msg_signoff_signatory'
             if self.segregated and employee in {
@@ -1199,6 +1212,10 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                     employee=employee.rec_name,
                     department=self.department.rec_name,
                     signatories=_format_employees(signatories)))
+        if employee in principals and self.signatories != 'all':
+            return employee, [employee]
+        principals = sorted(
+            principals, key=lambda e: (e != employee, e.rec_name))
         if self.signatories != 'all':
             principals = principals[:1]
         return employee, principals
@@ -1237,15 +1254,23 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                                     s.deadline, today))
                             for s in late))
 
-    def _is_complete(self, signatories):
-        "Return whether those who have approved are enough"
+    def _is_complete(self, signatories, approvals=()):
+        """Return whether those who have approved are enough
+
+        approvals are couples of employee and the one for whom they approve
+        which come to the decisions."""
+        if approvals and self.signatories in {'head', 'any'}:
+            return True
+        approvals = [
+            *((d.employee, d.on_behalf_of or d.employee)
+                for d in self.decisions),
+            *approvals]
         if self.signatories in {'head', 'any'}:
-            return bool(self.decisions)
+            return bool(approvals)
         elif self.signatories == 'number':
-            return len({d.employee for d in self.decisions}) >= self.number
-        return bool(self.decisions) and set().union(
-            *signatories.values()) <= {
-                d.on_behalf_of or d.employee for d in self.decisions}
+            return len({e for e, _ in approvals}) >= self.number
+        return bool(approvals) and set().union(
+            *signatories.values()) <= {p for _, p in approvals}
 
     @classmethod
     def _proceed(cls, signoffs, now):
@@ -1260,10 +1285,11 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             open_ = [
                 s for s in review.signoffs if s.state in {
                     'pending', 'waiting'}]
-            counts[len(review.signoffs) - len(open_)].append(review)
             if not open_:
                 approved.append(review)
-            elif not any(s.state == 'pending' for s in open_):
+                continue
+            counts[len(review.signoffs) - len(open_)].append(review)
+            if not any(s.state == 'pending' for s in open_):
                 stage = min(s.stage for s in open_)
                 to_open.extend(s for s in open_ if s.stage == stage)
         with _recording():
@@ -1295,10 +1321,11 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         Review = pool.get('sale.review')
         employees = defaultdict(list)
         for signoff, signatories in cls._get_signatories(signoffs).items():
-            decided = {d.employee for d in signoff.decisions}
-            for employee in signatories:
-                if employee not in decided:
-                    employees[employee].append(signoff)
+            decided = set()
+            if signoff.signatories in {'all', 'number'}:
+                decided = {d.employee for d in signoff.decisions}
+            for employee in signatories.keys() - decided:
+                employees[employee].append(signoff)
         Review.notify_employees(employees, icon, message_id)
 
     @classmethod
@@ -1446,6 +1473,15 @@ class Decision(EvidenceMixin, ModelSQL, ModelView):
         return self.employee.rec_name
 
 
+def _read_target(records, field, names):
+    "Return by name and by id of record what the target of the field has"
+    Target = records[0]._fields[field].get_target()
+    targets = {r.id: getattr(r, field).id for r in records}
+    values = {v['id']: v for v in Target.read(
+            list(set(targets.values())), names)}
+    return {n: {i: values[t][n] for i, t in targets.items()} for n in names}
+
+
 def _check_present():
     "Check that the content that is reviewed is not read as it was in the past"
     if Transaction().context.get('_datetime'):
@@ -1457,10 +1493,18 @@ def _get_employee(company):
     pool = Pool()
     User = pool.get('res.user')
     Employee = pool.get('company.employee')
-    # Without the rest of the user
-    user, = User.read([Transaction().user], ['employee'])
-    if user['employee']:
-        employee = Employee(user['employee'])
+    context = Transaction().context
+    if 'employee' in context:
+        id_ = context['employee']
+        # They are cached
+        if id_ not in User.get_employees():
+            return
+    else:
+        # Without the rest of the user
+        user, = User.read([Transaction().user], ['employee'])
+        id_ = user['employee']
+    if id_:
+        employee = Employee(id_)
         if employee.company == company:
             return employee
 

@@ -156,7 +156,7 @@ class Rule(
         fields.Many2One('currency.currency', "Currency"),
         'on_change_with_currency')
 
-    _get_rules_cache = Cache('sale.review.rule.get_rules', context=False)
+    _rules_cache = Cache('sale.review.rule', context=False)
 
     @classmethod
     def __setup__(cls):
@@ -283,7 +283,7 @@ class Rule(
         pool = Pool()
         Sale = pool.get('sale.sale')
         super().on_modification(mode, rules, field_names=field_names)
-        cls._get_rules_cache.clear()
+        cls._rules_cache.clear()
         # Show on the quotations whether they must be reviewed from now on
         sales = Sale.search([
                 ('company', 'in', list({r.company.id for r in rules})),
@@ -302,18 +302,22 @@ class Rule(
     @classmethod
     def get_rules(cls, company, subject):
         """Return the active rules of the company for the name of the model
-        that is reviewed, in the order in which the departments sign"""
+        that is reviewed, in the order in which the departments sign.
+
+        Their criteria are set, so that no rule is read to find that it does
+        not apply."""
         key = (company.id, subject)
-        ids = cls._get_rules_cache.get(key)
-        if ids is None:
+        rules = cls._rules_cache.get(key)
+        if rules is None:
+            names = [*cls.criteria(), 'condition']
             with without_check_access():
-                ids = [r.id for r in cls.search([
-                            ('company', '=', company.id),
-                            ('subjects', 'in', subject),
-                            ('active', '=', True),
-                            ])]
-            cls._get_rules_cache.set(key, ids)
-        return cls.browse(ids)
+                rules = cls.search_read([
+                        ('company', '=', company.id),
+                        ('subjects', 'in', subject),
+                        ('active', '=', True),
+                        ], fields_names=names)
+            cls._rules_cache.set(key, rules)
+        return [cls(**values) for values in rules]
 
     @classmethod
     def criteria(cls):
@@ -329,8 +333,8 @@ class Rule(
             'customised': 'customised',
             'party': 'party',
             'party_category': 'party_category',
-            'new_customer': 'new_customer',
-            'first_order': 'first_order',
+            'new_customer': 'customer',
+            'first_order': 'customer',
             'country': 'country',
             'abroad': 'abroad',
             'payment_term': 'payment_term',
@@ -381,10 +385,11 @@ class Rule(
                 Model = records[0].__class__
                 values.update(Model.get_review_values(records, names))
                 for record in records:
-                    matching[record] = [
-                        r for r in rules
-                        if r.match(values[record])
-                        and r._match_condition(record)]
+                    # Read at once those that are used
+                    matching[record] = cls.browse([
+                            r.id for r in rules
+                            if r.match(values[record])
+                            and r._match_condition(record)])
         return matching, values
 
     def match(self, pattern, match_none=False):
@@ -404,6 +409,10 @@ class Rule(
         if (self.minimum_discount is not None
                 and (discount is None or discount < self.minimum_discount)):
             return False
+        customer = pattern.pop('customer', set())
+        for name in ['new_customer', 'first_order']:
+            if getattr(self, name) and name not in customer:
+                return False
         for name, value in list(pattern.items()):
             criterion = getattr(self, name)
             if isinstance(value, set):

@@ -312,6 +312,16 @@ class Sale(metaclass=PoolMeta):
         return values
 
     @property
+    def _review_lines(self):
+        # Those that stock reads, not line_lines
+        return [l for l in self.lines if l.type == 'line']
+
+    @property
+    def review_untaxed_amount(self):
+        # Reading the field would compute the taxes too, and trust its cache
+        return sum((l.amount for l in self._review_lines), Decimal(0))
+
+    @property
     def _review_date(self):
         "The date of the rates of currency"
         return self.sale_date or self.quotation_date
@@ -331,11 +341,9 @@ class Sale(metaclass=PoolMeta):
 
     @classmethod
     def _get_review_amount(cls, sales):
-        # Reading the attribute would compute the taxes too
-        amounts = {
-            v['id']: v['untaxed_amount'] for v in cls.read(
-                [s.id for s in sales], ['untaxed_amount'])}
-        return {s: s._review_company_amount(amounts[s.id]) for s in sales}
+        return {
+            s: s._review_company_amount(s.review_untaxed_amount)
+            for s in sales}
 
     @classmethod
     def _get_review_margin(cls, sales):
@@ -344,12 +352,12 @@ class Sale(metaclass=PoolMeta):
         Uom = pool.get('product.uom')
         products = {
             p.id: p for p in Product.browse(list({
-                        l.product.id for s in sales for l in s.line_lines
+                        l.product.id for s in sales for l in s._review_lines
                         if l.product}))}
         margins = {}
         for sale in sales:
             revenue = cost = Decimal(0)
-            for line in sale.line_lines:
+            for line in sale._review_lines:
                 if not line.product:
                     # What is given away counts, but not what has no cost
                     revenue += min(line.amount, Decimal(0))
@@ -371,7 +379,7 @@ class Sale(metaclass=PoolMeta):
         Product = pool.get('product.product')
         lines = defaultdict(list)
         for sale in sales:
-            for line in sale.line_lines:
+            for line in sale._review_lines:
                 if line.product and line.quantity > 0:
                     key = (
                         sale.currency.id, sale._review_date, line.unit.id,
@@ -400,21 +408,21 @@ class Sale(metaclass=PoolMeta):
         for sale, total in totals.items():
             amount = sum(
                 l.amount if l.product else min(l.amount, Decimal(0))
-                for l in sale.line_lines)
+                for l in sale._review_lines)
             discounts[sale] = max(discounts[sale], (total - amount) / total)
         return discounts
 
     @classmethod
     def _get_review_product(cls, sales):
         return {
-            s: {l.product.id for l in s.line_lines if l.product}
+            s: {l.product.id for l in s._review_lines if l.product}
             for s in sales}
 
     @classmethod
     def _get_review_product_category(cls, sales):
         return {
             s: _parents(
-                c for l in s.line_lines if l.product
+                c for l in s._review_lines if l.product
                 for c in l.product.categories_all)
             for s in sales}
 
@@ -423,7 +431,7 @@ class Sale(metaclass=PoolMeta):
         return {
             s: any(
                 l.customised or (l.product and l.product.template.customised)
-                for l in s.line_lines)
+                for l in s._review_lines)
             for s in sales}
 
     @classmethod
@@ -488,23 +496,23 @@ class Sale(metaclass=PoolMeta):
         return orders
 
     @classmethod
-    def _get_review_first_order(cls, sales):
-        orders = cls._get_review_orders(sales)
-        return {s: s.party.id not in orders for s in sales}
-
-    @classmethod
-    def _get_review_new_customer(cls, sales):
+    def _get_review_customer(cls, sales):
+        "Return the names of the criteria on the orders of the customer"
         pool = Pool()
         Configuration = pool.get('sale.configuration')
         Date = pool.get('ir.date')
         period = Configuration(1).get_multivalue('review_new_customer')
+        since = Date.today() - period if period else None
         orders = cls._get_review_orders(sales)
-        new = {}
+        customers = {}
         for sale in sales:
             date = orders.get(sale.party.id)
-            new[sale] = not date or bool(
-                period and date > Date.today() - period)
-        return new
+            customers[sale] = names = set()
+            if sale.party.id not in orders:
+                names.add('first_order')
+            if not date or (since and date > since):
+                names.add('new_customer')
+        return customers
 
     @classmethod
     def check_review(cls, sales):
