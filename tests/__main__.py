@@ -34,7 +34,7 @@ def main():
         print(f"==> Test with {database}", flush=True)
         code = run(
             'coverage', 'run', '-m', 'pytest', '--database', database,
-            '-n', options.processes, *selection)
+            '-n', options.processes, '--durations', '10', *selection)
         if code == pytest.ExitCode.NO_TESTS_COLLECTED and selection:
             continue
         ran = True

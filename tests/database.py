@@ -161,6 +161,7 @@ def share_cache():
     db_cache_file = test_tryton._db_cache_file
     sqlite_copy = test_tryton._sqlite_copy
     pg_dump = test_tryton._pg_dump
+    pg_restore = test_tryton._pg_restore
     digest = os.environ['DB_CACHE_DIGEST']
     outdates = {}
 
@@ -195,6 +196,13 @@ def share_cache():
                 name = cache_file.rpartition('/')[2]
                 comment(name, digest)
 
+    def _pg_restore(cache_file):
+        # The connections that the last test has left open would keep its
+        # database from being dropped
+        if test_tryton.DB_NAME in backend.Database._databases[os.getpid()]:
+            backend.Database(test_tryton.DB_NAME).close()
+        return pg_restore(cache_file)
+
     def comment(name, text):
         database = backend.Database()
         connection = database.get_connection(autocommit=True)
@@ -208,6 +216,7 @@ def share_cache():
     test_tryton._db_cache_file = _db_cache_file
     test_tryton._sqlite_copy = _sqlite_copy
     test_tryton._pg_dump = _pg_dump
+    test_tryton._pg_restore = _pg_restore
 
 
 def layer_cache():

@@ -26,7 +26,6 @@ def company():
         create_department, create_user)
     from trytond.modules.sale_order_review.tests.tools import (
         create_customer, create_product, create_quotation, create_rule)
-    from trytond.tests.test_tryton import drop_db
     from trytond.tests.tools import activate_modules, set_user
 
     activate_modules('sale_order_review', create_company, create_chart)
@@ -52,8 +51,6 @@ def company():
     yield Model.get('sale.sale')(sale.id)
     set_user(1)
     assert config.get_config().user == 1
-    # The connections of the server would keep the next test from doing it
-    drop_db()
 
 
 @contextmanager

@@ -145,19 +145,21 @@ class Sale(metaclass=PoolMeta):
         return [s.id for s in self.review.signoffs] if self.review else []
 
     @classmethod
-    def get_full_address(cls, sales, name):
+    def get_full_address(cls, sales, names):
         pool = Pool()
         Address = pool.get('party.address')
-        field = name.replace('_full', '')
-        addresses = {s.id: getattr(s, field) for s in sales}
+        fields_ = {n: n.replace('_full', '') for n in names}
+        sales = cls.read([s.id for s in sales], list(fields_.values()))
+        addresses = {s[f] for s in sales for f in fields_.values()} - {None}
         # The same text for everybody
         with Transaction().set_context(
                 language='en', address_with_party=False,
                 address_from_country=None):
             texts = {
-                a.id: a.full_address for a in Address.browse(list({
-                            a.id for a in addresses.values() if a}))}
-        return {i: texts[a.id] if a else None for i, a in addresses.items()}
+                a.id: a.full_address for a in Address.browse(list(addresses))}
+        return {
+            n: {s['id']: texts.get(s[f]) for s in sales}
+            for n, f in fields_.items()}
 
     def get_review_field(self, name):
         if self.review:
@@ -248,28 +250,15 @@ class Sale(metaclass=PoolMeta):
         pool = Pool()
         Line = pool.get('sale.line')
         names = cls.get_review_fields()
-        types, line_types = (
-            {n: Model._fields[n]._type for n in names[Model.__name__]}
-            for Model in [cls, Line])
-
         sales = {s.id: s for s in sales}
-        if not sales:
-            return {}
         lines = defaultdict(dict)
-        line_ids = [l.id for l in Line.search(
-                [('sale', 'in', list(sales))], order=[])]
-        for values in Line.read(line_ids, [*line_types, 'sale']):
-            lines[values['sale']][str(values['id'])] = {
-                n: snapshots.plain(values[n], t)
-                for n, t in line_types.items()}
+        for id_, sale, values in snapshots.read(
+                Line, names[Line.__name__], 'sale', list(sales)):
+            lines[sale][str(id_)] = values
         return {
-            sales[values['id']]: {
-                cls.__name__: {
-                    n: snapshots.plain(values[n], t)
-                    for n, t in types.items()},
-                Line.__name__: lines[values['id']],
-                }
-            for values in cls.read(list(sales), list(types))}
+            sales[id_]: {cls.__name__: values, Line.__name__: lines[id_]}
+            for id_, _, values in snapshots.read(
+                cls, names[cls.__name__], 'id', list(sales))}
 
     @classmethod
     def format_review_differences(cls, old, new):

@@ -9,7 +9,15 @@ durations are seconds, so that the same content always gives the same text."""
 import datetime as dt
 import hashlib
 import json
+from collections import defaultdict
 from decimal import Decimal
+
+from sql import Column
+
+from trytond import backend
+from trytond.model import fields
+from trytond.tools import cursor_dict
+from trytond.transaction import Transaction
 
 _EMPTY = [None, False, '', []]
 
@@ -28,6 +36,61 @@ def plain(value, type_=None):
     elif isinstance(value, (list, tuple)):
         return sorted(plain(v) for v in value)
     return value
+
+
+def read(Model, names, key, ids):
+    """Return of the records whose key is one of the ids the list of their id,
+    the value of the key and the values of the names.
+
+    It reads what is in the database: columns and relations with a query each,
+    since instances would take most of the time of a signature, and the other
+    fields as the model does."""
+    if not ids:
+        return []
+    types = {n: Model._fields[n]._type for n in names}
+    columns = {
+        n for n in names
+        if Model._fields[n].sql_type()
+        and not hasattr(Model._fields[n], 'get')
+        and not getattr(Model._fields[n], 'translate', False)}
+    rows = {r['id']: r for r in _select(
+            Model, {'id', key, *columns}, key, ids)}
+    others = []
+    for name in names - columns:
+        field = Model._fields[name]
+        Relation = None
+        if isinstance(field, fields.Many2Many) and not field.filter:
+            Relation = field.get_relation()
+        if Relation and Relation._fields[field.origin]._type == 'many2one':
+            targets = defaultdict(list)
+            for row in _select(
+                    Relation, {field.origin, field.target},
+                    field.origin, list(rows)):
+                targets[row[field.origin]].append(row[field.target])
+            for id_, row in rows.items():
+                row[name] = targets[id_]
+        else:
+            others.append(name)
+    if others:
+        for values in Model.read(list(rows), others):
+            rows[values['id']].update(values)
+    return [
+        (i, r[key], {n: plain(r[n], t) for n, t in types.items()})
+        for i, r in rows.items()]
+
+
+def _select(Model, names, key, ids):
+    cursor = Transaction().connection.cursor()
+    table = Model.__table__()
+    columns = []
+    for name in names:
+        column = Column(table, name).as_(name)
+        if backend.name == 'sqlite':
+            column.output_name += f' [{Model._fields[name].sql_type().base}]'
+        columns.append(column)
+    cursor.execute(*table.select(*columns,
+            where=fields.SQL_OPERATORS['in'](Column(table, key), ids)))
+    return list(cursor_dict(cursor))
 
 
 def dumps(snapshot):
