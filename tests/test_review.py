@@ -11,9 +11,9 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from .review import (
-    ReviewTestCase, approve, as_user, count_queries, create_rule, create_sale,
-    delegate, department, employee, get, get_company, get_notifications,
-    get_signoff, on, sign, submit, with_company)
+    ReviewTestCase, approve, as_user, count_queries, create_party, create_rule,
+    create_sale, delegate, department, employee, get, get_company,
+    get_notifications, get_signoff, on, sign, submit, with_company)
 
 DATE = dt.date(2026, 3, 2)
 
@@ -209,6 +209,54 @@ class ReviewsTestCase(ReviewTestCase):
                 signoff, = [
                     s for s in plan.signoffs if s['rule'] == rule]
                 self.assertEqual(bool(signoff['carried_from']), carried)
+
+    @with_company
+    def test_carried_segregated(self):
+        "Test who submits the next round has not signed it where segregated"
+        pool = Pool()
+        Review = pool.get('sale.review')
+        Sale = pool.get('sale.sale')
+        create_rule(segregated=True)
+        create_rule("Finance")
+        review = self.submit()
+        approve(get_signoff(review, "Production"), "Paul")
+        sign(
+            get_signoff(review, "Finance"), 'return_', "Frida",
+            opinion="Too cheap.")
+        sale = Sale(review.sale.id)
+        Sale.quote([sale])
+        for user, carried in [("Sven", True), ("Paul", False)]:
+            with self.subTest(user=user), as_user(user):
+                (plan,), _ = Review.plan([Sale(sale.id)])
+                signoff, = [
+                    s for s in plan.signoffs
+                    if s['department'] == department("Production")]
+                self.assertEqual(bool(signoff['carried_from']), carried)
+
+    @with_company
+    def test_carried_content(self):
+        "Test a sign-off is carried by the content to which it was given"
+        pool = Pool()
+        Rule = pool.get('sale.review.rule')
+        Sale = pool.get('sale.sale')
+        rule = create_rule(aspects=['prices'])
+        create_rule("Finance")
+        review = self.submit()
+        approve(get_signoff(review, "Production"), "Paul")
+        states = []
+        for aspects, description in [
+                (['prices'], "Changed"), (None, "Changed")]:
+            sign(
+                get_signoff(review, "Finance"), 'return_', "Frida",
+                opinion="Again.")
+            Rule.write([rule], {'aspects': aspects})
+            sale = Sale(review.sale.id)
+            sale.description = description
+            sale.save()
+            Sale.quote([sale])
+            review = self.submit(sale)
+            states.append(get_signoff(review, "Production").state)
+        self.assertEqual(states, ['carried', 'pending'])
 
     @with_company
     def test_all_carried(self):
@@ -473,6 +521,101 @@ class ReviewsTestCase(ReviewTestCase):
                 ("Petra", "Paul", "For both.", review.digest)])
 
     @with_company
+    def test_all_on_behalf(self):
+        "Test who was signed for cannot sign any more, and is told so"
+        pool = Pool()
+        Signoff = pool.get('sale.review.signoff')
+        create_rule(signatories='all')
+        delegate("Paul", "Olga", dt.date.min, dt.date.max)
+        review = self.submit()
+        signoff = get_signoff(review, "Production")
+        approve(signoff, "Olga")
+        signoff = Signoff(signoff.id)
+        self.assertEqual(signoff.state, 'pending')
+        self.assertEqual(signoff.responsible, "Petra")
+        for name, can_sign in [
+                ("Olga", False), ("Paul", False), ("Petra", True)]:
+            with self.subTest(name=name), as_user(name):
+                self.assertEqual(Signoff(signoff.id).can_sign, can_sign)
+                self.assertEqual(
+                    Signoff.search([('can_sign', '=', True)]),
+                    [signoff] if can_sign else [])
+        with self.assertRaisesRegex(SignoffError, "signed by: Petra"):
+            approve(signoff, "Paul")
+
+    @with_company
+    def test_nobody_with_user(self):
+        "Test the persons of a department need users, and different ones"
+        pool = Pool()
+        Review = pool.get('sale.review')
+        User = pool.get('res.user')
+        rule = create_rule(signatories='number', number=2)
+        delegate("Paul", "Olga", dt.date.min, dt.date.max)
+        sale = create_sale()
+        User.write([get('res.user', "Petra")], {'active': False})
+        for values, needed in [
+                ({}, '1 of the 2'),
+                ({'signatories': 'all', 'number': None}, '1 of the 2'),
+                ({'signatories': 'any'}, None),
+                ]:
+            Rule = pool.get('sale.review.rule')
+            Rule.write([rule], values)
+            with self.subTest(values=values), as_user("Sven"):
+                _, problems = Review.plan([sale])
+                if needed:
+                    self.assertIn(needed, problems[0])
+                else:
+                    self.assertEqual(problems, [])
+
+    @with_company
+    def test_opinion_of_other(self):
+        "Test an opinion is recorded with the decision of who wrote it only"
+        pool = Pool()
+        Signoff = pool.get('sale.review.signoff')
+        create_rule()
+        review = self.submit()
+        signoff = get_signoff(review, "Production")
+        with as_user("Petra"), Transaction().set_context(_check_access=True):
+            Signoff.write([signoff], {
+                    'opinion': "I would refuse.",
+                    'opinion_by': employee("Paul").id})
+        self.assertEqual(
+            Signoff(signoff.id).opinion_by, employee("Petra"))
+        with self.assertRaisesRegex(SignoffError, "enter the reason"):
+            sign(signoff, 'return_', "Paul")
+        approve(signoff, "Paul")
+        decision, = Signoff(signoff.id).decisions
+        self.assertEqual(decision.employee, employee("Paul"))
+        self.assertIsNone(decision.opinion)
+
+    @with_company
+    def test_other_employee(self):
+        "Test who has two employees does not sign as one what the other asked"
+        pool = Pool()
+        Employee = pool.get('company.employee')
+        Review = pool.get('sale.review')
+        Signoff = pool.get('sale.review.signoff')
+        User = pool.get('res.user')
+        create_rule(segregated=True)
+        second, = Employee.create([{
+                    'party': create_party("Sven's other").id,
+                    'company': get_company().id,
+                    }])
+        User.write([get('res.user', "Paul")], {
+                'employees': [('add', [second.id])],
+                })
+        with as_user("Paul"), Transaction().set_context(employee=second.id):
+            review, = submit(create_sale())
+            self.assertEqual(review.requested_by, second)
+        signoff = get_signoff(Review(review.id), "Production")
+        with as_user("Paul"):
+            self.assertFalse(Signoff(signoff.id).can_sign)
+            self.assertEqual(Signoff.search([('can_sign', '=', True)]), [])
+        with self.assertRaisesRegex(SignoffError, "they entered the sale"):
+            approve(signoff, "Paul")
+        approve(signoff, "Petra")
+
+    @with_company
     def test_all_one_by_one(self):
         "Test the absent person can still sign for oneself"
         create_rule(signatories='all')
@@ -636,6 +779,70 @@ class ReviewsTestCase(ReviewTestCase):
             message, = [m for m in messages if f'"{sale.rec_name}"' in m]
             self.assertIn(text, message)
         self.assertEqual({s.state for s in sales}, {'quotation'})
+
+    @with_company
+    def test_rule_gone(self):
+        "Test an order to which no rule applies any more is confirmed"
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        SubmitReview = pool.get('sale.sale.submit_review', type='wizard')
+        create_rule(first_order=True)
+        party = create_party("Beta")
+        first, second, third = [create_sale(party=party) for _ in range(3)]
+        self.assertEqual(third.review_state, 'required')
+        review = self.submit(first)
+        approve(get_signoff(review, "Production"), "Paul")
+        Sale.confirm([Sale(first.id)])
+        with as_user("Sven"), Transaction().set_context(_check_access=True):
+            Sale.confirm([Sale(second.id)])
+        self.assertEqual(Sale(second.id).state, 'confirmed')
+        session, *_ = SubmitReview.create()
+        with as_user("Sven"), Transaction().set_context(
+                active_model='sale.sale', active_id=third.id,
+                active_ids=[third.id]):
+            result = SubmitReview.execute(session, {}, 'start')
+        self.assertIn(
+            "No rule requires", result['view']['defaults']['problems'])
+        self.assertEqual(Sale(third.id).review_state, 'none')
+
+        # The orders that were confirmed without review stay so
+        Sale.process(Sale.browse([first, second]))
+        self.assertEqual(Sale(second.id).state, 'processing')
+
+    @with_company
+    def test_rule_come(self):
+        "Test an order to which a rule has come to apply is held"
+        pool = Pool()
+        Product = pool.get('product.product')
+        Sale = pool.get('sale.sale')
+        create_rule(maximum_margin=Decimal('0.2'))
+        sale = create_sale()
+        self.assertEqual(sale.review_state, 'none')
+        product = Product(sale.lines[0].product.id)
+        product.cost_price = Decimal(900)
+        product.save()
+        with self.assertRaisesRegex(
+                ReviewRequiredError, "Reset it to draft, quote it again"):
+            Sale.confirm([Sale(sale.id)])
+
+    @with_company
+    def test_process_changed(self):
+        "Test who confirmed is told of what the queue does not process"
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        create_rule()
+        review = self.submit()
+        approve(get_signoff(review, "Production"), "Paul")
+        sale = Sale(review.sale.id)
+        with as_user("Sven"):
+            Sale.confirm([sale])
+        line = Sale(sale.id).lines[0]
+        line.unit_price = Decimal(1)
+        line.save()
+        get_notifications()
+        Sale.process([Sale(sale.id)])
+        self.assertEqual(Sale(sale.id).state, 'confirmed')
+        self.assertEqual(list(get_notifications()), ['sven'])
 
     @with_company
     def test_review_in_queue(self):

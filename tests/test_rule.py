@@ -7,7 +7,7 @@ from trytond.model.exceptions import AccessError
 from trytond.modules.company.tests import create_company, create_employee
 from trytond.modules.currency.tests import create_currency
 from trytond.modules.sale_order_review.exceptions import (
-    ReviewRequiredError, RuleError, RuleValidationError)
+    ReviewRequiredError, RuleValidationError)
 from trytond.pool import Pool
 from trytond.pyson import Eval, PYSONEncoder
 from trytond.transaction import Transaction
@@ -25,7 +25,7 @@ class RuleTestCase(ReviewTestCase):
 
         cases is a list of couples of sale and whether it applies."""
         Rule = Pool().get('sale.review.rule')
-        matching = Rule.get_matching([s for s, _ in cases])
+        matching = Rule.get_matching([s for s, _ in cases])[0]
         for i, (sale, expected) in enumerate(cases):
             with self.subTest(i=i, sale=sale.rec_name):
                 self.assertEqual(matching[sale], [rule] if expected else [])
@@ -394,15 +394,15 @@ class RuleTestCase(ReviewTestCase):
         create_rule("Production", active=False)
         sale = create_sale()
         self.assertEqual(
-            Rule.get_matching([sale])[sale], [first, second, third])
+            Rule.get_matching([sale])[0][sale], [first, second, third])
         with Transaction().set_context(active_test=False):
             Rule._rules_cache.clear()
             self.assertEqual(
-                Rule.get_matching([sale])[sale], [first, second, third])
+                Rule.get_matching([sale])[0][sale], [first, second, third])
         with as_user("Fred"):
             Rule._rules_cache.clear()
             self.assertEqual(
-                Rule.get_matching([sale])[sale], [first, second, third])
+                Rule.get_matching([sale])[0][sale], [first, second, third])
 
     @with_company
     def test_company(self):
@@ -460,9 +460,10 @@ class RuleTestCase(ReviewTestCase):
     def test_condition_fails_later(self):
         "Test a condition that fails holds the order and names the rule"
         pool = Pool()
+        Review = pool.get('sale.review')
         Rule = pool.get('sale.review.rule')
         Sale = pool.get('sale.sale')
-        rule = create_rule()
+        rule = create_rule(minimum_amount=Decimal(500))
         table = Rule.__table__()
         cursor = Transaction().connection.cursor()
         cursor.execute(*table.update(
@@ -472,14 +473,25 @@ class RuleTestCase(ReviewTestCase):
         rule = Rule(rule.id)
         sale = create_sale()
         self.assertEqual(sale.review_state, 'required')
-        with self.assertRaises(RuleError) as cm:
-            Rule.get_matching([sale])
-        self.assertIn('"Production"', cm.exception.message)
-        self.assertIn(f'"{sale.rec_name}"', cm.exception.message)
+        matching, failed = Rule.get_matching([sale])
+        self.assertEqual(matching, {})
+        self.assertIn('"Production"', failed[sale])
+        self.assertIn(f'"{sale.rec_name}"', failed[sale])
+        with as_user("Sven"):
+            _, (problem,) = Review.plan([sale])
+        self.assertEqual(problem, failed[sale])
         with self.assertRaises(ReviewRequiredError) as cm:
             Sale.confirm([sale])
         self.assertIn('"Production"', cm.exception.message)
         self.assertEqual(sale.state, 'quotation')
+
+        # Those that the rule does not reach go on
+        small = create_sale([(self.screen, 1, 100)])
+        Sale.update_review_state([sale, small])
+        self.assertEqual(sale.review_state, 'required')
+        self.assertEqual(small.review_state, 'none')
+        Sale.confirm([small])
+        self.assertEqual(small.state, 'confirmed')
 
     @with_company
     def test_reasons(self):
@@ -504,11 +516,11 @@ class RuleTestCase(ReviewTestCase):
                 Rule.delete(Rule.search([]))
                 rule = create_rule(**values)
                 self.assertEqual(
-                    Rule.get_reasons([sale])[sale], [(rule, expected)])
+                    Rule.get_reasons([sale])[0][sale], [(rule, expected)])
         Rule.delete(Rule.search([]))
         rule = create_rule(maximum_margin=Decimal('0.3'))
         self.assertEqual(
-            Rule.get_reasons([freight])[freight],
+            Rule.get_reasons([freight])[0][freight],
             [(rule, "Maximum Margin: unknown ≤ 30.00 %")])
 
     @with_company

@@ -13,6 +13,7 @@ from trytond.model import (
     fields, tree)
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
+from trytond.report import Report
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import DelegationValidationError, MemberValidationError
@@ -515,8 +516,8 @@ class Delegation(PeriodMixin, ModelSQL, ModelView):
                         'company_department.msg_delegation_overlap',
                         employee=self.employee.rec_name,
                         substitute=other.substitute.rec_name,
-                        start=other.start_date,
-                        end=other.end_date))
+                        start=Report.format_date(other.start_date),
+                        end=Report.format_date(other.end_date)))
             for first, second in [(self, other), (other, self)]:
                 if first.substitute == second.employee:
                     raise DelegationValidationError(gettext(
@@ -524,5 +525,5 @@ class Delegation(PeriodMixin, ModelSQL, ModelView):
                             employee=first.employee.rec_name,
                             absent=first.substitute.rec_name,
                             substitute=second.substitute.rec_name,
-                            start=second.start_date,
-                            end=second.end_date))
+                            start=Report.format_date(second.start_date),
+                            end=Report.format_date(second.end_date)))

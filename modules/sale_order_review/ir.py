@@ -43,5 +43,6 @@ class Attachment(metaclass=PoolMeta):
         if isinstance(resource, Review):
             return resource.state != 'open'
         elif isinstance(resource, Signoff):
-            return bool(resource.decisions) or resource.state != 'pending'
+            return (bool(resource.decisions)
+                or resource.state not in {'waiting', 'pending'})
         return isinstance(resource, Decision)

@@ -12,6 +12,7 @@ from trytond.model.exceptions import AccessError
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool
 from trytond.pyson import Date, Eval, If
+from trytond.report import Report
 from trytond.transaction import Transaction, without_check_access
 
 from . import snapshot as snapshots
@@ -21,12 +22,6 @@ from .exceptions import ReviewError, SignoffError, SignoffLateWarning
 def _recording():
     "Let the records of the reviews be modified"
     return Transaction().set_context(_sale_review=True)
-
-
-def _date(value):
-    "Return the text of the date in the language of the user"
-    Lang = Pool().get('ir.lang')
-    return Lang.get().strftime(value) if value else ''
 
 
 class EvidenceMixin(ModelStorage):
@@ -283,6 +278,7 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         Rule = pool.get('sale.review.rule')
         Sale = pool.get('sale.sale')
         Signoff = pool.get('sale.review.signoff')
+        User = pool.get('res.user')
 
         plans, problems, submitted = [], [], []
         employees = {}
@@ -296,10 +292,17 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         if not submitted:
             return plans, problems
 
+        requesting = {
+            e for u in User.browse([Transaction().user]) for e in u.employees}
+        excluded = {
+            s: {employees[s.company], *requesting, *s.create_uid.employees}
+            for s in submitted}
         previous = cls.get_current(submitted)
         contents = Sale.get_review_snapshots(submitted)
+        matching, failed = Rule.get_reasons(submitted)
+        problems.extend(failed.values())
         for company, rules in _group_by_company(
-                Rule.get_reasons(submitted).items(), lambda i: i[0].company):
+                matching.items(), lambda i: i[0].company):
             with Transaction().set_context(company=company.id):
                 today = Date.today()
             for sale, reasons in rules:
@@ -315,11 +318,11 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     plan.signoffs.append(
                         Signoff.get_from_rule(rule, reason))
                 plan.signoffs.sort(key=lambda s: s['stage'])
-                Signoff.carry_over(plan)
+                Signoff.carry_over(plan, excluded[sale])
                 plans.append(plan)
             problems.extend(Signoff.plan_signatories(
                     [p for p in plans if p.sale.company == company],
-                    employees[company], company, today))
+                    excluded, company, today))
         return plans, problems
 
     @classmethod
@@ -650,6 +653,12 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 (Eval('state') != 'pending') | ~Eval('can_sign', False)),
             },
         help="The opinion that is recorded with your decision.")
+    opinion_by = fields.Many2One(
+        'company.employee', "Opinion By", readonly=True, ondelete='RESTRICT',
+        states={
+            'invisible': ~Eval('opinion_by'),
+            },
+        help="Who wrote the opinion, in whose decision only it is recorded.")
     decisions = fields.One2Many(
         'sale.review.decision', 'signoff', "Decisions", readonly=True)
     responsible = fields.Function(
@@ -773,29 +782,54 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                     by_department[signoff.department.id])
         return result
 
+    @classmethod
+    def _get_acting(cls, signoffs):
+        """Return by sign-off who can still sign it, as _get_signatories but
+        without those who have signed or for whom others did"""
+        acting = cls._get_signatories(signoffs)
+        for signoff, signatories in acting.items():
+            if signoff.signatories not in {'all', 'number'}:
+                # The first decision closes it
+                continue
+            employees = {d.employee for d in signoff.decisions}
+            principals = {
+                d.on_behalf_of or d.employee for d in signoff.decisions}
+            acting[signoff] = {
+                e: p - principals for e, p in signatories.items()
+                if e not in employees and p - principals}
+        return acting
+
     def _filter_signatories(self, signatories):
-        excluded = set()
-        if self.segregated:
-            excluded.add(self.requested_by)
-            if self.entered_by:
-                excluded.update(self.entered_by.employees)
         return _filter_signatories(
-            signatories, self.signatories, self.department, excluded)
+            signatories, self.signatories, self.department,
+            self._get_excluded() if self.segregated else set())
+
+    def _get_excluded(self):
+        "Return all the employees of those who entered or requested it"
+        pool = Pool()
+        UserEmployee = pool.get('res.user-company.employee')
+        excluded = {self.requested_by}
+        users = {r.user for r in UserEmployee.search([
+                    ('employee', '=', self.requested_by.id),
+                    ])}
+        if self.entered_by:
+            users.add(self.entered_by)
+        for user in users:
+            excluded.update(user.employees)
+        return excluded
 
     @classmethod
     def get_responsible(cls, signoffs, name):
         with without_check_access():
             signoffs = cls.browse(signoffs)
-            signatories = cls._get_signatories([
+            acting = cls._get_acting([
                     s for s in signoffs if s.state in {'pending', 'waiting'}])
             names = {}
             for signoff in signoffs:
-                decisions = (signoff.carried_from or signoff).decisions
-                if signoff in signatories:
-                    decided = {d.employee for d in decisions}
-                    names[signoff.id] = _format_employees(
-                        signatories[signoff].keys() - decided)
+                if signoff in acting:
+                    names[signoff.id] = _format_employees(acting[signoff])
                 else:
+                    decisions = (signoff.carried_from or signoff).decisions
                     names[signoff.id] = ', '.join(
                         d.signatory for d in decisions)
         return names
@@ -810,12 +844,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         if employees and pending:
             with without_check_access():
                 pending = cls.browse(pending)
-                signatories = cls._get_signatories(pending)
-                for signoff in pending:
-                    decided = {d.employee for d in signoff.decisions}
+                for signoff, acting in cls._get_acting(pending).items():
                     result[signoff.id] = any(
-                        e.id in employees and e not in decided
-                        for e in signatories[signoff])
+                        e.id in employees for e in acting)
         return result
 
     @classmethod
@@ -832,6 +863,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             users = [r.user.id for r in UserEmployee.search([
                         ('employee', 'in', employees),
                         ])]
+            own = [r.employee.id for r in UserEmployee.search([
+                        ('user', 'in', users),
+                        ])]
         decision = Decision.__table__()
         signoff = cls.__table__()
         # Only those that several sign are still pending once decided
@@ -841,7 +875,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 signoff.id,
                 where=(signoff.state == 'pending')
                 & signoff.signatories.in_(['all', 'number'])
-                & fields.SQL_OPERATORS['in'](decision.employee, employees))
+                & (fields.SQL_OPERATORS['in'](decision.employee, employees)
+                    | fields.SQL_OPERATORS['in'](
+                        decision.on_behalf_of, employees)))
         domain = [
             ('state', '=', 'pending'),
             ['OR', [
@@ -854,7 +890,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                     ]],
             ['OR',
                 ('segregated', '=', False), [
-                    ('requested_by', 'not in', employees),
+                    ('requested_by', 'not in', own),
                     ('entered_by', 'not in', users),
                     ]],
             ('id', 'not in', decided),
@@ -955,8 +991,18 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             ]
 
     @classmethod
+    def preprocess_values(cls, mode, values):
+        values = super().preprocess_values(mode, values)
+        if (mode == 'write' and 'opinion' in values
+                and not Transaction().context.get('_sale_review')):
+            employee = _get_user_employee()
+            values['opinion_by'] = employee.id if employee else None
+        return values
+
+    @classmethod
     def check_modification(cls, mode, signoffs, values=None, external=False):
-        if mode == 'write' and external and values.keys() <= {'opinion'}:
+        if (mode == 'write' and external
+                and values.keys() <= {'opinion', 'opinion_by'}):
             can_sign = cls.get_can_sign(signoffs, 'can_sign')
             for signoff in signoffs:
                 if not can_sign[signoff.id]:
@@ -988,17 +1034,19 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             }
 
     @classmethod
-    def carry_over(cls, plan):
+    def carry_over(cls, plan, excluded):
         """Set on the planned sign-offs those of the previous round that were
-        given to content that is still the same in the aspects of the rule"""
+        given to content that is still the same in the aspects of the rule
+
+        excluded are the employees who cannot sign where it is segregated."""
         pool = Pool()
         Sale = pool.get('sale.sale')
         if not plan.previous:
             return
-        before = json.loads(plan.previous.snapshot)
-        after = json.loads(plan.text)
+        contents = {}
+        content = json.loads(plan.text)
         given = {
-            s.rule: s for s in plan.previous.signoffs
+            s.rule: s.carried_from or s for s in plan.previous.signoffs
             if s.state in {'approved', 'carried'}}
         for values in plan.signoffs:
             signoff = given.get(values['rule'])
@@ -1006,21 +1054,37 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                     getattr(signoff, n) != values[n]
                     for n in ['department', 'signatories', 'number']):
                 continue
+            if values['segregated'] and any(
+                    {d.employee, d.on_behalf_of} & excluded
+                    for d in signoff.decisions):
+                continue
+            review = signoff.review
+            if review not in contents:
+                contents[review] = json.loads(review.snapshot)
             names = Sale.get_review_fields(values['aspects'])
-            if snapshots.same(before, after, names):
-                values['carried_from'] = signoff.carried_from or signoff
+            if snapshots.same(contents[review], content, names):
+                values['carried_from'] = signoff
 
     @classmethod
-    def plan_signatories(cls, plans, employee, company, today):
+    def plan_signatories(cls, plans, excluded, company, today):
         """Set on the planned sign-offs who can sign and by when, and return
-        the list of texts of those that nobody can sign"""
+        the list of texts of those that nobody can sign
+
+        excluded are by sale the employees who cannot where it is segregated.
+        """
         pool = Pool()
         Department = pool.get('company.department')
+        UserEmployee = pool.get('res.user-company.employee')
         problems = []
         signatories = Department.get_signatories(
             {s['department'] for p in plans for s in p.signoffs}, today)
+        users = {r.employee for r in UserEmployee.search([
+                    ('employee', 'in', list({
+                                e.id for a in signatories.values()
+                                for e in a})),
+                    ('user.active', '=', True),
+                    ])}
         for plan in plans:
-            excluded = {employee, *plan.sale.create_uid.employees}
             date = today
             for _, signoffs in groupby(
                     plan.signoffs, key=lambda s: s['stage']):
@@ -1030,7 +1094,8 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                     acting = _filter_signatories(
                         signatories[department.id], signoff['signatories'],
                         department,
-                        excluded if signoff['segregated'] else set())
+                        excluded[plan.sale] if signoff['segregated']
+                        else set())
                     signoff['names'] = _format_employees(acting)
                     if signoff['carried_from']:
                         signoff['names'] = ''
@@ -1039,16 +1104,22 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                     signoff['planned'] = company.add_working_days(
                         date, signoff['working_days'])
                     stage_date = max(stage_date, signoff['planned'])
+                    able = {e: p for e, p in acting.items() if e in users}
+                    # Who acts for others does not make more persons sign
+                    number = min(len(able), len(set().union(*able.values())))
                     needed = 1
                     if signoff['signatories'] == 'number':
                         needed = signoff['number']
-                    if len(acting) < needed:
+                    elif signoff['signatories'] == 'all':
+                        number = len(set().union(*able.values()))
+                        needed = max(len(set().union(*acting.values())), 1)
+                    if number < needed:
                         problems.append(gettext(
                                 'sale_order_review.msg_submit_nobody',
                                 sale=plan.sale.rec_name,
                                 department=department.rec_name,
                                 rule=signoff['rule'].rec_name,
-                                number=len(acting),
+                                number=number,
                                 needed=needed))
                 date = stage_date
         return problems
@@ -1100,11 +1171,6 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     @ModelView.button
     def return_(cls, signoffs):
-        for signoff in signoffs:
-            if not (signoff.opinion or '').strip():
-                raise SignoffError(gettext(
-                        'sale_order_review.msg_signoff_return_opinion',
-                        signoff=signoff.rec_name))
         cls._decide(signoffs, 'return')
 
     @classmethod
@@ -1125,6 +1191,13 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 employees[company] = _get_employee(company)
             employee, principals = signoff._get_signatory(
                 employees[company], signatories[signoff])
+            opinion = None
+            if signoff.opinion_by == employee:
+                opinion = (signoff.opinion or '').strip()
+            if decision == 'return' and not opinion:
+                raise SignoffError(gettext(
+                        'sale_order_review.msg_signoff_return_opinion',
+                        signoff=signoff.rec_name))
             for principal in principals:
                 decisions.append({
                         'signoff': signoff.id,
@@ -1133,7 +1206,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                             principal.id if principal != employee else None),
                         'decided_at': now,
                         'decision': decision,
-                        'opinion': signoff.opinion,
+                        'opinion': opinion,
                         'digest': signoff.review.digest,
                         })
             # A return closes the review, and with it its other sign-offs
@@ -1143,7 +1216,8 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 signed.append(signoff)
             else:
                 partial.append(signoff)
-        cls._check_content(signoffs)
+        if decision != 'return':
+            cls._check_content(signoffs)
         cls._check_late(signoffs)
         with _recording():
             Decision.create(decisions)
@@ -1156,7 +1230,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                         })
             # The next one gives an opinion of their own
             if partial:
-                cls.write(partial, {'opinion': None})
+                cls.write(partial, {'opinion': None, 'opinion_by': None})
         if decision == 'return':
             Review.return_(list({s.review for s in signed}))
         else:
@@ -1201,17 +1275,14 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         principals = signatories.get(employee, set()) - decided
         if not principals:
             message = 'msg_signoff_signatory'
-            if self.segregated and employee in {
-                    self.requested_by,
-                    *(self.entered_by.employees
-                        if self.entered_by else [])}:
+            if self.segregated and employee in self._get_excluded():
                 message = 'msg_signoff_segregated'
             raise SignoffError(gettext(
                     f'sale_order_review.{message}',
                     signoff=self.rec_name,
                     employee=employee.rec_name,
                     department=self.department.rec_name,
-                    signatories=_format_employees(signatories)))
+                    signatories=self.responsible or '∅'))
         if employee in principals and self.signatories != 'all':
             return employee, [employee]
         principals = sorted(
@@ -1249,7 +1320,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                     raise SignoffLateWarning(name, '\n'.join(
                             gettext('sale_order_review.msg_signoff_late',
                                 signoff=s.rec_name,
-                                deadline=_date(s.deadline),
+                                deadline=Report.format_date(s.deadline),
                                 days=company.working_days_between(
                                     s.deadline, today))
                             for s in late))
@@ -1320,11 +1391,8 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Review = pool.get('sale.review')
         employees = defaultdict(list)
-        for signoff, signatories in cls._get_signatories(signoffs).items():
-            decided = set()
-            if signoff.signatories in {'all', 'number'}:
-                decided = {d.employee for d in signoff.decisions}
-            for employee in signatories.keys() - decided:
+        for signoff, acting in cls._get_acting(signoffs).items():
+            for employee in acting:
                 employees[employee].append(signoff)
         Review.notify_employees(employees, icon, message_id)
 
@@ -1490,23 +1558,31 @@ def _check_present():
 
 def _get_employee(company):
     "Return the current employee of the user if it is one of the company"
+    employee = _get_user_employee()
+    if employee and employee.company == company:
+        return employee
+
+
+def _get_user_employee():
+    "Return the current employee of the user"
     pool = Pool()
     User = pool.get('res.user')
     Employee = pool.get('company.employee')
-    context = Transaction().context
-    if 'employee' in context:
-        id_ = context['employee']
-        # They are cached
-        if id_ not in User.get_employees():
+    UserEmployee = pool.get('res.user-company.employee')
+    transaction = Transaction()
+    if 'employee' in transaction.context:
+        id_ = transaction.context['employee']
+        # User.read would read all the employees of the user
+        if not UserEmployee.search([
+                    ('user', '=', transaction.user),
+                    ('employee', '=', id_),
+                    ], limit=1):
             return
     else:
-        # Without the rest of the user
-        user, = User.read([Transaction().user], ['employee'])
+        user, = User.read([transaction.user], ['employee'])
         id_ = user['employee']
     if id_:
-        employee = Employee(id_)
-        if employee.company == company:
-            return employee
+        return Employee(id_)
 
 
 def _group_by_company(records, key):

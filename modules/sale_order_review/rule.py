@@ -343,27 +343,28 @@ class Rule(
 
     @classmethod
     def get_matching(cls, records):
-        """Return by record the rules that apply to it.
+        """Return by record the rules that apply to it, and by record whose
+        rules cannot be evaluated the text that says why.
 
         The records are of one model, which gives with get_review_values the
-        values of the criteria, only of those that the rules use.
-        Raise RuleError if a condition cannot be evaluated."""
-        matching, _ = cls._get_matching(records)
-        return matching
+        values of the criteria, only of those that the rules use."""
+        matching, failed, _ = cls._get_matching(records)
+        return matching, failed
 
     @classmethod
     def get_reasons(cls, records):
         """Return by record the list of the rules that apply to it with the
-        text that explains why each does"""
-        matching, values = cls._get_matching(records)
+        text that explains why each does, and as get_matching those that
+        fail"""
+        matching, failed, values = cls._get_matching(records)
         return {
             record: [(rule, rule._get_reason(values[record]))
                 for rule in rules]
-            for record, rules in matching.items()}
+            for record, rules in matching.items()}, failed
 
     @classmethod
     def _get_matching(cls, records):
-        matching, values = {}, {}
+        matching, failed, values = {}, {}, {}
         criteria = cls.criteria()
         by_company = defaultdict(list)
         for record in records:
@@ -385,12 +386,17 @@ class Rule(
                 Model = records[0].__class__
                 values.update(Model.get_review_values(records, names))
                 for record in records:
-                    # Read at once those that are used
-                    matching[record] = cls.browse([
+                    try:
+                        ids = [
                             r.id for r in rules
                             if r.match(values[record])
-                            and r._match_condition(record)])
-        return matching, values
+                            and r._match_condition(record)]
+                    except RuleError as exception:
+                        failed[record] = exception.message
+                    else:
+                        # Read at once those that are used
+                        matching[record] = cls.browse(ids)
+        return matching, failed, values
 
     def match(self, pattern, match_none=False):
         pattern = pattern.copy()

@@ -17,7 +17,7 @@ from trytond.transaction import (
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import snapshot as snapshots
-from .exceptions import ReviewRequiredError, RuleError
+from .exceptions import ReviewRequiredError
 
 
 def _parents(categories):
@@ -463,25 +463,28 @@ class Sale(metaclass=PoolMeta):
 
     @classmethod
     def _get_review_orders(cls, sales):
-        "Return by id of party with other orders the date of the first of them"
+        """Return by id of sale the date of the first other order of its party,
+        without those that have no other"""
         transaction = Transaction()
         cursor = transaction.connection.cursor()
         table = cls.__table__()
+        other = cls.__table__()
         orders = {}
-        company = sales[0].company
-        parties = list({s.party.id for s in sales})
-        cursor.execute(*table.select(
-                table.party, Min(table.sale_date),
-                where=fields.SQL_OPERATORS['in'](table.party, parties)
-                & (table.company == company.id)
-                & table.state.in_(['confirmed', 'processing', 'done'])
-                & ~table.id.in_([s.id for s in sales]),
-                group_by=table.party))
-        for party, date in cursor:
+        cursor.execute(*table.join(other,
+                condition=(other.party == table.party)
+                & (other.company == table.company)
+                & (other.id != table.id)
+                & other.state.in_(['confirmed', 'processing', 'done'])
+                ).select(
+                table.id, Min(other.sale_date),
+                where=fields.SQL_OPERATORS['in'](
+                    table.id, [s.id for s in sales]),
+                group_by=table.id))
+        for sale, date in cursor:
             # SQLite returns the aggregate of dates as string
             if isinstance(date, str):
                 date = dt.date.fromisoformat(date)
-            orders[party] = date
+            orders[sale] = date
         return orders
 
     @classmethod
@@ -495,9 +498,9 @@ class Sale(metaclass=PoolMeta):
         orders = cls._get_review_orders(sales)
         customers = {}
         for sale in sales:
-            date = orders.get(sale.party.id)
+            date = orders.get(sale.id)
             customers[sale] = names = set()
-            if sale.party.id not in orders:
+            if sale.id not in orders:
                 names.add('first_order')
             if not date or (since and date > since):
                 names.add('new_customer')
@@ -515,31 +518,35 @@ class Sale(metaclass=PoolMeta):
     def _get_review_missing(cls, sales):
         "Return by sale the list of texts of what its review misses"
         pool = Pool()
-        Review = pool.get('sale.review')
         Rule = pool.get('sale.review.rule')
-        missing = {}
-        required, to_check = {}, []
         cls._check_history(sales)
-        try:
-            matching = Rule.get_matching(sales)
-        except RuleError:
-            # Find which of them fail
-            matching = {}
-            for sale in sales:
-                try:
-                    matching.update(Rule.get_matching([sale]))
-                except RuleError as exception:
-                    missing[sale] = [exception.message]
-        for sale, rules in matching.items():
-            if rules or sale.review_state == 'open':
-                required[sale] = rules
+        matching, failed = Rule.get_matching(sales)
+        missing = cls._get_unapproved({
+                s: rules for s, rules in matching.items()
+                if rules or s.review_state == 'open'})
+        missing.update((s, [text]) for s, text in failed.items())
+        return missing
+
+    @classmethod
+    def _get_unapproved(cls, required):
+        """Return as _get_review_missing the sales that are not approved as
+        they are
+
+        required are by sale the rules by which it must be reviewed."""
+        pool = Pool()
+        Review = pool.get('sale.review')
+        missing, to_check = {}, []
         reviews = Review.get_current(list(required))
         for sale, rules in required.items():
             review = reviews.get(sale)
             if not review or review.state not in {'open', 'approved'}:
+                message = 'msg_review_required'
+                if sale.review_state == 'none':
+                    # Its button is not shown
+                    message = 'msg_review_required_quoted'
                 departments = {r.department: None for r in rules}
                 missing[sale] = [gettext(
-                        'sale_order_review.msg_review_required',
+                        f'sale_order_review.{message}',
                         sale=sale.rec_name,
                         departments=', '.join(
                             d.rec_name for d in departments))]
@@ -573,11 +580,9 @@ class Sale(metaclass=PoolMeta):
         pool = Pool()
         Review = pool.get('sale.review')
         Rule = pool.get('sale.review.rule')
-        try:
-            matching = Rule.get_matching(sales)
-        except RuleError:
-            # Held until the rule is mended: confirm says which one it is
-            matching = dict.fromkeys(sales, True)
+        matching, failed = Rule.get_matching(sales)
+        # Held until the rule is mended: confirm says which one it is
+        matching.update(dict.fromkeys(failed, True))
         required = [s for s, rules in matching.items() if rules]
         reviews = Review.get_current(required)
         approved = {s for s, r in reviews.items() if r.state == 'approved'}
@@ -733,19 +738,28 @@ class Sale(metaclass=PoolMeta):
         quotations = [s for s in sales if s.state == 'quotation']
         with without_check_access():
             cls._check_history(sales)
-            cls.check_review(cls.browse(quotations))
+            quotations = cls.browse(quotations)
+            cls.check_review(quotations)
+            # No rule applies any more
+            cls._set_review_state(
+                [s for s in quotations if s.review_state == 'required'])
         super().confirm(sales)
 
     @classmethod
-    @ModelView.button
     def process(cls, sales):
         # The content could have been changed by other means since the
         # confirmation
-        missing = cls._get_review_missing(
-            [s for s in sales if s.state == 'confirmed'])
+        reviewed = [
+            s for s in sales
+            if s.state == 'confirmed' and s.review_state != 'none']
+        with without_check_access():
+            cls._check_history(reviewed)
+            missing = cls._get_unapproved(
+                dict.fromkeys(cls.browse(reviewed), []))
         if missing:
             sales = [s for s in sales if s not in missing]
-            if not sales:
+            # The queue has nobody to raise it to
+            if not sales and Transaction().check_access:
                 raise ReviewRequiredError(
                     '\n'.join(t for texts in missing.values() for t in texts))
             for sale, texts in missing.items():
@@ -816,6 +830,9 @@ class SubmitReview(Wizard):
     def default_start(self, fields):
         pool = Pool()
         Review = pool.get('sale.review')
+        with without_check_access():
+            # So that what no rule applies to any more can be confirmed
+            self.model.update_review_state(self.records)
         plans, problems = Review.plan(self.records)
         return {
             'problems': '\n'.join(problems) or None,
