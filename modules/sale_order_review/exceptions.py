@@ -12,6 +12,10 @@ class ReviewRequiredError(ReviewError):
     pass
 
 
+class ConditionError(ReviewError):
+    pass
+
+
 class RuleError(ReviewError):
     pass
 

@@ -18,6 +18,9 @@ from trytond.transaction import Transaction, without_check_access
 from . import snapshot as snapshots
 from .exceptions import ReviewError, SignoffError, SignoffLateWarning
 
+# The states of the sign-offs by which the department lets the order go on
+_SIGNED = ['approved', 'conditional', 'not_applicable', 'carried']
+
 
 def _recording():
     "Let the records of the reviews be modified"
@@ -674,6 +677,8 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             ('waiting', "Waiting"),
             ('pending', "Pending"),
             ('approved', "Approved"),
+            ('conditional', "Approved with Conditions"),
+            ('not_applicable', "Not Applicable"),
             ('returned', "Returned"),
             ('carried', "Carried Over"),
             ('cancelled', "Cancelled"),
@@ -979,7 +984,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             If(pending & (Eval('deadline', Date()) <= Date()), 'warning',
                 If(Eval('state') == 'returned', 'danger',
                     If(Eval('state') == 'cancelled', 'muted',
-                        If(Eval('state').in_(['approved', 'carried']),
+                        If(Eval('state').in_(_SIGNED),
                             'success', '')))))
         return super().view_attributes() + [
             ('/tree/field[@name="deadline"]', 'visual',
@@ -1002,7 +1007,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def check_modification(cls, mode, signoffs, values=None, external=False):
         if (mode == 'write' and external
-                and values.keys() <= {'opinion', 'opinion_by'}):
+                and values.keys() <= cls._user_fields()):
             can_sign = cls.get_can_sign(signoffs, 'can_sign')
             for signoff in signoffs:
                 if not can_sign[signoff.id]:
@@ -1015,6 +1020,11 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         else:
             super().check_modification(
                 mode, signoffs, values=values, external=external)
+
+    @classmethod
+    def _user_fields(cls):
+        "The names of the fields that who can sign modifies"
+        return {'opinion', 'opinion_by'}
 
     @classmethod
     def get_from_rule(cls, rule, reason):
@@ -1047,7 +1057,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         content = json.loads(plan.text)
         given = {
             s.rule: s.carried_from or s for s in plan.previous.signoffs
-            if s.state in {'approved', 'carried'}}
+            if s.state in _SIGNED}
         for values in plan.signoffs:
             signoff = given.get(values['rule'])
             if not signoff or any(
@@ -1194,9 +1204,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             opinion = None
             if signoff.opinion_by == employee:
                 opinion = (signoff.opinion or '').strip()
-            if decision == 'return' and not opinion:
+            if decision in {'return', 'not_applicable'} and not opinion:
                 raise SignoffError(gettext(
-                        'sale_order_review.msg_signoff_return_opinion',
+                        f'sale_order_review.msg_signoff_{decision}_opinion',
                         signoff=signoff.rec_name))
             for principal in principals:
                 decisions.append({
@@ -1210,31 +1220,54 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                         'digest': signoff.review.digest,
                         })
             # A return closes the review, and with it its other sign-offs
-            if decision == 'return' or signoff._is_complete(
-                    signatories[signoff],
-                    [(employee, p) for p in principals]):
+            if (decision in {'return', 'not_applicable'}
+                    or signoff._is_complete(
+                        signatories[signoff],
+                        [(employee, p) for p in principals])):
                 signed.append(signoff)
             else:
                 partial.append(signoff)
-        if decision != 'return':
-            cls._check_content(signoffs)
+        cls._check_decision(signoffs, decision)
         cls._check_late(signoffs)
         with _recording():
             Decision.create(decisions)
-            if signed:
-                cls.write(signed, {
-                        'state': (
-                            'approved' if decision == 'approve'
-                            else 'returned'),
-                        'closed_at': now,
-                        })
+            cls._close(signed, decision, now)
             # The next one gives an opinion of their own
             if partial:
                 cls.write(partial, {'opinion': None, 'opinion_by': None})
+        cls._decided(signoffs, decision)
         if decision == 'return':
             Review.return_(list({s.review for s in signed}))
         else:
             cls._proceed(signoffs, now)
+
+    @classmethod
+    def _check_decision(cls, signoffs, decision):
+        "Check that the decision can be taken on the sign-offs"
+        if decision != 'return':
+            cls._check_content(signoffs)
+
+    @classmethod
+    def _decided(cls, signoffs, decision):
+        "Act after the decision has been taken on the sign-offs"
+
+    @classmethod
+    def _close(cls, signoffs, decision, now):
+        by_state = defaultdict(list)
+        for signoff in signoffs:
+            if decision == 'return':
+                state = 'returned'
+            elif decision == 'not_applicable':
+                state = 'not_applicable'
+            else:
+                state = signoff._get_approved_state()
+            by_state[state].append(signoff)
+        for state, signoffs in by_state.items():
+            cls.write(signoffs, {'state': state, 'closed_at': now})
+
+    def _get_approved_state(self):
+        "The state of the sign-off when those who have approved are enough"
+        return 'approved'
 
     @classmethod
     def _check_state(cls, signoffs):
@@ -1421,7 +1454,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         escalation = configuration.get_multivalue(
             'review_escalation', company=company.id)
 
-        cls._complete(company)
+        cls._remind(company, today)
         pending = [
             ('company', '=', company.id),
             ('state', '=', 'pending'),
@@ -1455,6 +1488,11 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                         s.deadline, today) >= escalation], 2)
 
     @classmethod
+    def _remind(cls, company, today):
+        "Do what else the scheduled task does for the company"
+        cls._complete(company)
+
+    @classmethod
     def _escalate(cls, signoffs, level):
         pool = Pool()
         Review = pool.get('sale.review')
@@ -1485,7 +1523,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         complete = [s for s in signoffs if s._is_complete(signatories[s])]
         if complete:
             with _recording():
-                cls.write(complete, {'state': 'approved', 'closed_at': now})
+                cls._close(complete, 'approve', now)
             cls._proceed(complete, now)
 
 
@@ -1504,6 +1542,8 @@ class Decision(EvidenceMixin, ModelSQL, ModelView):
     decided_at = fields.DateTime("Decided At", required=True, readonly=True)
     decision = fields.Selection([
             ('approve', "Approved"),
+            ('conditional', "Approved with Conditions"),
+            ('not_applicable', "Not Applicable"),
             ('return', "Returned"),
             ], "Decision", required=True, readonly=True, sort=False)
     opinion = fields.Text("Opinion", readonly=True)

@@ -754,8 +754,7 @@ class Sale(metaclass=PoolMeta):
             if s.state == 'confirmed' and s.review_state != 'none']
         with without_check_access():
             cls._check_history(reviewed)
-            missing = cls._get_unapproved(
-                dict.fromkeys(cls.browse(reviewed), []))
+            missing = cls._get_held(cls.browse(reviewed))
         if missing:
             sales = [s for s in sales if s not in missing]
             # The queue has nobody to raise it to
@@ -765,6 +764,11 @@ class Sale(metaclass=PoolMeta):
             for sale, texts in missing.items():
                 sale._notify_held(texts)
         super().process(sales)
+
+    @classmethod
+    def _get_held(cls, sales):
+        "Return by reviewed sale the list of texts of why it is not processed"
+        return cls._get_unapproved(dict.fromkeys(sales, []))
 
     def _notify_held(self, texts):
         "Tell who confirmed the sale why it is not processed"

@@ -1,0 +1,520 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+import datetime as dt
+from collections import defaultdict
+
+from trytond.i18n import gettext
+from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.model.exceptions import AccessError
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Date, Eval, If
+from trytond.report import Report
+from trytond.transaction import without_check_access
+
+from .exceptions import ConditionError
+from .review import EvidenceMixin, _get_employee, _recording
+
+
+class Condition(EvidenceMixin, ModelSQL, ModelView):
+    __name__ = 'sale.review.condition'
+
+    signoff = fields.Many2One(
+        'sale.review.signoff', "Sign-off", required=True, readonly=True,
+        ondelete='RESTRICT')
+    company = fields.Many2One(
+        'company.company', "Company", required=True, readonly=True,
+        ondelete='RESTRICT')
+    sale = fields.Many2One(
+        'sale.sale', "Sale", required=True, readonly=True,
+        ondelete='RESTRICT')
+    name = fields.Char(
+        "Condition", required=True,
+        states={
+            'readonly': Eval('state') != 'draft',
+            },
+        help="What must be done.")
+    department = fields.Many2One(
+        'company.department', "Department", required=True,
+        ondelete='RESTRICT',
+        domain=[
+            ('company', '=', Eval('company', -1)),
+            ],
+        states={
+            'readonly': Eval('state') != 'draft',
+            },
+        help="The department that must do it.")
+    employee = fields.Many2One(
+        'company.employee', "Employee", ondelete='RESTRICT',
+        domain=[
+            ('company', '=', Eval('company', -1)),
+            ],
+        states={
+            'readonly': Eval('state') != 'draft',
+            },
+        help="The person of the department who sees to it.")
+    due_date = fields.Date(
+        "Due Date", required=True,
+        states={
+            'readonly': Eval('state') != 'draft',
+            },
+        help="The date by which it must be done.")
+    gate = fields.Selection([
+            (None, ""),
+            ('process', "Processing"),
+            ('shipment', "Shipment"),
+            ('invoice', "Invoicing"),
+            ], "Holds", sort=False,
+        states={
+            'readonly': Eval('state') != 'draft',
+            },
+        help="What of the sale is held until it is done.")
+    note = fields.Text(
+        "Note",
+        states={
+            'readonly': Eval('state') != 'open',
+            },
+        help="How the condition was met, or why it was waived.")
+    closed_by = fields.Many2One(
+        'company.employee', "Closed By", readonly=True, ondelete='RESTRICT',
+        states={
+            'invisible': ~Eval('closed_at'),
+            })
+    closed_at = fields.DateTime(
+        "Closed At", readonly=True,
+        states={
+            'invisible': ~Eval('closed_at'),
+            })
+    reminded_on = fields.Date("Reminded On", readonly=True)
+    state = fields.Selection([
+            ('draft', "Draft"),
+            ('open', "Open"),
+            ('done', "Done"),
+            ('waived', "Waived"),
+            ('cancelled', "Cancelled"),
+            ], "State", required=True, readonly=True, sort=False)
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        t = cls.__table__()
+        cls._sql_indexes.update({
+                Index(t, (t.signoff, Index.Equality())),
+                Index(t, (t.sale, Index.Equality())),
+                Index(
+                    t,
+                    (t.state, Index.Equality(cardinality='low')),
+                    (t.department, Index.Equality()),
+                    (t.due_date, Index.Range()),
+                    where=t.state == 'open'),
+                })
+        cls._order = [
+            ('due_date', 'ASC'),
+            ('id', 'ASC'),
+            ]
+        cls._buttons.update({
+                'do': {
+                    'invisible': Eval('state') != 'open',
+                    'icon': 'tryton-ok',
+                    'depends': ['state'],
+                    },
+                'waive': {
+                    'invisible': Eval('state') != 'open',
+                    'icon': 'tryton-cancel',
+                    'depends': ['state'],
+                    },
+                })
+
+    @classmethod
+    def default_state(cls):
+        return 'draft'
+
+    @fields.depends('signoff', '_parent_signoff.company')
+    def on_change_signoff(self):
+        self.company = self.signoff.company if self.signoff else None
+
+    @property
+    def notification_name(self):
+        "The name of the condition in notifications"
+        return f'{self.sale.rec_name} – {self.name}'
+
+    @classmethod
+    def view_attributes(cls):
+        late = (
+            (Eval('state') == 'open') & (Eval('due_date', Date()) < Date()))
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(Eval('state').in_(['done', 'waived', 'cancelled']),
+                    'muted', '')),
+            ('/tree/field[@name="due_date"]', 'visual',
+                If(late, 'danger', '')),
+            ]
+
+    @classmethod
+    def preprocess_values(cls, mode, values):
+        pool = Pool()
+        Signoff = pool.get('sale.review.signoff')
+        values = super().preprocess_values(mode, values)
+        if mode == 'create' and values.get('signoff'):
+            with without_check_access():
+                signoff = Signoff(values['signoff'])
+                values['sale'] = signoff.sale.id
+                values['company'] = signoff.company.id
+        return values
+
+    @classmethod
+    def check_modification(
+            cls, mode, conditions, values=None, external=False):
+        if cls._can_modify(mode, conditions, values):
+            with _recording():
+                super().check_modification(
+                    mode, conditions, values=values, external=external)
+        else:
+            super().check_modification(
+                mode, conditions, values=values, external=external)
+
+    @classmethod
+    def _can_modify(cls, mode, conditions, values):
+        """Return whether the user may
+
+        Who can sign prepares the conditions, who can close them adds a
+        note."""
+        if mode == 'write' and values.keys() == {'note'}:
+            if any(c.state != 'open' for c in conditions):
+                return False
+            try:
+                cls._get_closing(conditions, ['department', 'signoff'])
+            except ConditionError:
+                return False
+            return True
+        if mode == 'write' and values.keys() - {
+                'name', 'department', 'employee', 'due_date', 'gate'}:
+            return False
+        pool = Pool()
+        Signoff = pool.get('sale.review.signoff')
+        conditions = cls.browse(conditions)
+        # As the user who asks
+        can_sign = Signoff.get_can_sign(
+            Signoff.browse({c.signoff for c in conditions}), 'can_sign')
+        return all(
+            c.state == 'draft' and not c.closed_at and not c.closed_by
+            and not c.note and can_sign[c.signoff.id]
+            for c in conditions)
+
+    @classmethod
+    def _deny_modification(cls, mode, conditions):
+        raise AccessError(gettext(
+                'sale_order_review.msg_condition_modify',
+                condition=conditions[0].rec_name))
+
+    @classmethod
+    def open(cls, conditions):
+        "Open the conditions under which a sign-off was approved"
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Department = pool.get('company.department')
+        Review = pool.get('sale.review')
+        conditions = [c for c in conditions if c.state == 'draft']
+        if not conditions:
+            return
+        with _recording():
+            cls.write(conditions, {'state': 'open'})
+        employees = defaultdict(list)
+        signatories = Department.get_signatories(
+            {c.department for c in conditions}, Date.today())
+        for condition in conditions:
+            if condition.employee:
+                employees[condition.employee].append(condition)
+            else:
+                for employee in signatories[condition.department.id]:
+                    employees[employee].append(condition)
+        Review.notify_employees(
+            employees, 'tryton-ok',
+            'sale_order_review.msg_notification_condition')
+
+    @classmethod
+    def cancel_superseded(cls, reviews):
+        """Cancel the conditions of the former rounds of the sales of the
+        reviews whose sign-offs were not carried over"""
+        carried = {
+            s.carried_from for r in reviews for s in r.signoffs
+            if s.carried_from}
+        conditions = cls.search([
+                ('sale', 'in', [r.sale.id for r in reviews]),
+                ('state', 'in', ['draft', 'open']),
+                ('signoff', 'not in', [s.id for s in carried]),
+                ('signoff.review', 'not in', [r.id for r in reviews]),
+                ])
+        if conditions:
+            with _recording():
+                cls.write(conditions, {
+                        'state': 'cancelled',
+                        'closed_at': dt.datetime.now(),
+                        })
+
+    @classmethod
+    @ModelView.button
+    def do(cls, conditions):
+        cls._close(conditions, 'done', ['department'])
+
+    @classmethod
+    @ModelView.button
+    def waive(cls, conditions):
+        for condition in conditions:
+            if not (condition.note or '').strip():
+                raise ConditionError(gettext(
+                        'sale_order_review.msg_condition_waive_note',
+                        condition=condition.rec_name))
+        cls._close(conditions, 'waived', ['signoff'])
+
+    @classmethod
+    def _close(cls, conditions, state, names):
+        for condition in conditions:
+            if condition.state != 'open':
+                raise ConditionError(gettext(
+                        'sale_order_review.msg_condition_closed',
+                        condition=condition.rec_name,
+                        state=cls.__names__('state', condition)['value']))
+        now = dt.datetime.now()
+        employees = cls._get_closing(conditions, names)
+        with _recording():
+            for employee, conditions in employees.items():
+                cls.write(conditions, {
+                        'state': state,
+                        'closed_at': now,
+                        'closed_by': employee.id,
+                        })
+        sales = {c.sale for cs in employees.values() for c in cs}
+        cls._process([s for s in sales if s.state == 'confirmed'])
+
+    @classmethod
+    def _process(cls, sales):
+        "Process the sales that have waited for it"
+        Sale = Pool().get('sale.sale')
+        if sales:
+            Sale.__queue__.process(sales)
+
+    @classmethod
+    def _get_closing(cls, conditions, names):
+        """Return by employee of the user the conditions, or raise
+        ConditionError if they do not belong to any of the departments
+
+        names are those of the department that must do it, or of the sign-off
+        for the one that asked for it."""
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Department = pool.get('company.department')
+        closing = defaultdict(list)
+        with without_check_access():
+            conditions = cls.browse(conditions)
+            departments = {
+                c: [c.department if n == 'department'
+                    else c.signoff.department for n in names]
+                for c in conditions}
+            signatories = Department.get_signatories(
+                {d for ds in departments.values() for d in ds}, Date.today())
+            for condition in conditions:
+                employee = _get_employee(condition.company)
+                if not employee or not any(
+                        employee in signatories[d.id]
+                        for d in departments[condition]):
+                    raise ConditionError(gettext(
+                            'sale_order_review.msg_condition_department',
+                            condition=condition.rec_name,
+                            departments=', '.join(
+                                d.rec_name for d in departments[condition])))
+                closing[employee].append(condition)
+        return closing
+
+    @classmethod
+    def get_open(cls, sales, gate):
+        "Return by sale the texts of the open conditions that hold the gate"
+        texts = defaultdict(list)
+        sales = {s.id: s for s in sales}
+        if sales:
+            with without_check_access():
+                for condition in cls.search([
+                            ('sale', 'in', list(sales)),
+                            ('gate', '=', gate),
+                            ('state', '=', 'open'),
+                            ]):
+                    texts[sales[condition.sale.id]].append(gettext(
+                            f'sale_order_review.msg_condition_{gate}',
+                            sale=condition.sale.rec_name,
+                            condition=condition.name,
+                            department=condition.department.rec_name,
+                            date=Report.format_date(condition.due_date)))
+        return dict(texts)
+
+    @classmethod
+    def check_open(cls, sales, gate):
+        """Raise ConditionError with all the open conditions of the sales that
+        hold the gate"""
+        if texts := cls.get_open(sales, gate):
+            raise ConditionError(
+                '\n'.join(t for ts in texts.values() for t in ts))
+
+    @classmethod
+    def remind(cls, company, today):
+        "Remind once of the conditions of the company that are due"
+        pool = Pool()
+        Department = pool.get('company.department')
+        Review = pool.get('sale.review')
+        conditions = cls.search([
+                ('company', '=', company.id),
+                ('state', '=', 'open'),
+                ('due_date', '<=', today),
+                ('reminded_on', '=', None),
+                ])
+        if not conditions:
+            return
+        employees = defaultdict(list)
+        signatories = Department.get_signatories(
+            {c.department for c in conditions}, today)
+        for condition in conditions:
+            for employee in signatories[condition.department.id]:
+                employees[employee].append(condition)
+        Review.notify_employees(
+            employees, 'tryton-warning',
+            'sale_order_review.msg_notification_condition_due')
+        with _recording():
+            cls.write(conditions, {'reminded_on': today})
+
+
+class Signoff(metaclass=PoolMeta):
+    __name__ = 'sale.review.signoff'
+
+    conditions = fields.One2Many(
+        'sale.review.condition', 'signoff', "Conditions",
+        states={
+            'readonly': (
+                (Eval('state') != 'pending') | ~Eval('can_sign', False)),
+            },
+        help="The conditions under which you approve.")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({
+                'approve_with_conditions': {
+                    'icon': 'tryton-ok',
+                    },
+                'mark_not_applicable': {
+                    'icon': 'tryton-forward',
+                    },
+                })
+
+    @classmethod
+    @ModelView.button
+    def approve_with_conditions(cls, signoffs):
+        cls._decide(signoffs, 'conditional')
+
+    @classmethod
+    @ModelView.button
+    def mark_not_applicable(cls, signoffs):
+        cls._decide(signoffs, 'not_applicable')
+
+    @classmethod
+    def _user_fields(cls):
+        return super()._user_fields() | {'conditions'}
+
+    @classmethod
+    def _check_decision(cls, signoffs, decision):
+        super()._check_decision(signoffs, decision)
+        for signoff in signoffs:
+            drafts = [c for c in signoff.conditions if c.state == 'draft']
+            if decision == 'conditional' and not drafts:
+                raise ConditionError(gettext(
+                        'sale_order_review.msg_signoff_conditions_missing',
+                        signoff=signoff.rec_name))
+            elif decision in {'approve', 'not_applicable'} and drafts:
+                raise ConditionError(gettext(
+                        'sale_order_review.msg_signoff_conditions',
+                        signoff=signoff.rec_name,
+                        conditions=', '.join(c.name for c in drafts)))
+
+    @classmethod
+    def _decided(cls, signoffs, decision):
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        super()._decided(signoffs, decision)
+        if decision == 'conditional':
+            Condition.open([c for s in signoffs for c in s.conditions])
+
+    def _get_approved_state(self):
+        if any(c.state != 'cancelled' for c in self.conditions):
+            return 'conditional'
+        return super()._get_approved_state()
+
+    @classmethod
+    def create_planned(cls, planned, now):
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        planned = list(planned)
+        pending = super().create_planned(planned, now)
+        if reviews := [r for r, p in planned if p.previous]:
+            Condition.cancel_superseded(reviews)
+        return pending
+
+    @classmethod
+    def _remind(cls, company, today):
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        super()._remind(company, today)
+        Condition.remind(company, today)
+
+
+class Sale(metaclass=PoolMeta):
+    __name__ = 'sale.sale'
+
+    review_conditions = fields.One2Many(
+        'sale.review.condition', 'sale', "Conditions", readonly=True,
+        filter=[
+            ('state', '!=', 'draft'),
+            ],
+        states={
+            'invisible': ~Eval('review_conditions'),
+            })
+
+    @classmethod
+    def copy(cls, sales, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('review_conditions')
+        return super().copy(sales, default=default)
+
+    @classmethod
+    def _get_held(cls, sales):
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        held = super()._get_held(sales)
+        for sale, texts in Condition.get_open(sales, 'process').items():
+            held.setdefault(sale, []).extend(texts)
+        return held
+
+
+class Move(metaclass=PoolMeta):
+    __name__ = 'stock.move'
+
+    @classmethod
+    @ModelView.button
+    def do(cls, moves):
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        SaleLine = pool.get('sale.line')
+        Condition.check_open({
+                m.origin.sale for m in moves
+                if isinstance(m.origin, SaleLine)
+                and m.to_location.type == 'customer'}, 'shipment')
+        super().do(moves)
+
+
+class Invoice(metaclass=PoolMeta):
+    __name__ = 'account.invoice'
+
+    @classmethod
+    def _post(cls, invoices):
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        Condition.check_open({
+                s for i in invoices if i.state != 'posted' for s in i.sales},
+            'invoice')
+        super()._post(invoices)
