@@ -24,5 +24,9 @@ class SignoffLateWarning(UserWarning):
     pass
 
 
+class RuleChecklistWarning(UserWarning):
+    pass
+
+
 class RuleValidationError(ValidationError):
     pass
