@@ -275,6 +275,15 @@ class Answer(sequence_ordered(), EvidenceMixin, ModelSQL, ModelView):
         return Point.fields_get([name])[name]['selection']
 
     @classmethod
+    def view_attributes(cls):
+        names = ['boolean', 'number', 'date', 'text', 'measure']
+        types = Eval('answer_types', names)
+        return super().view_attributes() + [
+            (f'/tree/field[@name="{column}"]', 'tree_invisible',
+                ~types.contains(name))
+            for name, column in zip(names, [*names[:-1], 'measured'])]
+
+    @classmethod
     def get_measured(cls, answers, name):
         with without_check_access():
             answers = cls.browse(answers)
@@ -362,8 +371,9 @@ class Answer(sequence_ordered(), EvidenceMixin, ModelSQL, ModelView):
         have no decision yet.
 
         Raise SignoffError with all that an approval misses."""
-        answers = [
-            a for s in signoffs if not s.decisions for a in s.answers]
+        answers = cls.search([
+                ('signoff', 'in', [s.id for s in signoffs if not s.decisions]),
+                ])
         measures = cls.get_measures_now(answers)
         if decision != 'return':
             attached = cls._get_attached(answers)

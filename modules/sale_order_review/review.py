@@ -755,9 +755,17 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         Answer = pool.get('sale.review.answer')
         return Answer.get_answer_types()
 
-    def get_answer_types(self, name):
-        answers = (self.carried_from or self).answers
-        return tuple(sorted({a.answer_type for a in answers}))
+    @classmethod
+    def get_answer_types(cls, signoffs, name):
+        pool = Pool()
+        Answer = pool.get('sale.review.answer')
+        given = {s.id: (s.carried_from or s).id for s in signoffs}
+        types = defaultdict(set)
+        for answer in Answer.search([
+                    ('signoff', 'in', list(given.values())),
+                    ], order=[]):
+            types[answer.signoff.id].add(answer.answer_type)
+        return {i: tuple(sorted(types[g])) for i, g in given.items()}
 
     def get_carried_answers(self, name):
         if self.carried_from:
