@@ -8,7 +8,7 @@ from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelView, fields, sequence_ordered)
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool
-from trytond.pyson import Eval
+from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import SignoffError
@@ -281,7 +281,12 @@ class Answer(sequence_ordered(), EvidenceMixin, ModelSQL, ModelView):
         return super().view_attributes() + [
             (f'/tree/field[@name="{column}"]', 'tree_invisible',
                 ~types.contains(name))
-            for name, column in zip(names, [*names[:-1], 'measured'])]
+            for name, column in zip(names, [*names[:-1], 'measured'])] + [
+            ('/tree/field[@name="boolean"]', 'visual',
+                If(Eval('boolean') == 'no', 'warning', '')),
+            ('/tree/field[@name="measured"]', 'visual',
+                If(Eval('unfavourable', False), 'warning', '')),
+            ]
 
     @classmethod
     def get_measured(cls, answers, name):

@@ -17,8 +17,7 @@ from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, PYSONDecoder
 from trytond.transaction import Transaction, without_check_access
 
-from .exceptions import (
-    RuleChecklistWarning, RuleError, RuleValidationError)
+from .exceptions import RuleChecklistWarning, RuleError, RuleValidationError
 
 
 class Rule(
