@@ -321,9 +321,7 @@ class Answer(sequence_ordered(), EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def check_modification(cls, mode, answers, values=None, external=False):
         if (mode == 'write' and external
-                and all(
-                    values.keys() <= {a.answer_type, 'remark'}
-                    for a in answers)):
+                and all(values.keys() <= a._own_names for a in answers)):
             cls._check_editable(answers)
             with _recording():
                 super().check_modification(
@@ -331,6 +329,13 @@ class Answer(sequence_ordered(), EvidenceMixin, ModelSQL, ModelView):
         else:
             super().check_modification(
                 mode, answers, values=values, external=external)
+
+    @property
+    def _own_names(self):
+        "The names of the fields that who signs fills in"
+        if self.answer_type == 'measure':
+            return {'remark'}
+        return {self.answer_type, 'remark'}
 
     @classmethod
     def _check_editable(cls, answers):
