@@ -18,17 +18,24 @@ from .review import EvidenceMixin, _recording
 class Checklist(DeactivableMixin, ModelSQL, ModelView):
     __name__ = 'sale.review.checklist'
 
-    name = fields.Char("Name", required=True, translate=True)
+    name = fields.Char(
+        "Name", required=True, translate=True,
+        states={
+            'readonly': (Eval('id', -1) >= 0) & ~Eval('company'),
+            })
     company = fields.Many2One(
         'company.company', "Company", ondelete='CASCADE',
         states={
             'readonly': Eval('id', -1) >= 0,
             },
         help="The company that uses the checklist.\n"
-        "Those without can be used by all companies. "
-        "To change one of them copy it.")
+        "Those without are used by all companies: "
+        "copy one of them to change it.")
     points = fields.One2Many(
-        'sale.review.checklist.point', 'checklist', "Points")
+        'sale.review.checklist.point', 'checklist', "Points",
+        states={
+            'readonly': (Eval('id', -1) >= 0) & ~Eval('company'),
+            })
 
     @classmethod
     def __setup__(cls):
@@ -86,6 +93,8 @@ class Checklist(DeactivableMixin, ModelSQL, ModelView):
         """Return by checklist the values of its answers that are still to be
         given, in the language of the company, which is the same for all who
         sign"""
+        if not checklists:
+            return {}
         language = company.party.lang
         context = {'language': language.code} if language else {}
         with Transaction().set_context(context):
@@ -93,7 +102,7 @@ class Checklist(DeactivableMixin, ModelSQL, ModelView):
                 checklist: [
                     point.get_answer(i)
                     for i, point in enumerate(checklist.points, 1)]
-                for checklist in cls.browse(checklists)}
+                for checklist in cls.browse(list(checklists))}
 
 
 class Point(sequence_ordered(), ModelSQL, ModelView):

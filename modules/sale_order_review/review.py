@@ -1137,9 +1137,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         answers = {}
         for company, c_planned in _group_by_company(
                 planned, lambda p: p[0].company):
-            answers[company] = Checklist.get_answers(list({
-                        s['checklist'] for _, p in c_planned
-                        for s in p.signoffs if s['checklist']}), company)
+            answers[company] = Checklist.get_answers({
+                    s['checklist'] for _, p in c_planned for s in p.signoffs
+                    if s['checklist'] and not s['carried_from']}, company)
         to_create = []
         for review, plan in planned:
             for values in plan.signoffs:
@@ -1165,11 +1165,6 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                         'checklist': (
                             values['checklist'].id if values['checklist']
                             else None),
-                        'answers': [('create', (
-                                    answers[review.company][
-                                        values['checklist']]
-                                    if (values['checklist']
-                                        and not carried_from) else []))],
                         'carried_from': (
                             carried_from.id if carried_from else None),
                         'pending_at': now if pending else None,
@@ -1181,6 +1176,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                             'carried' if carried_from
                             else 'pending' if pending else 'waiting'),
                         })
+                if values['checklist'] and not carried_from:
+                    to_create[-1]['answers'] = [('create', answers[
+                                review.company][values['checklist']])]
         return [s for s in cls.create(to_create) if s.state == 'pending']
 
     @classmethod
