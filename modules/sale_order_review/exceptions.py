@@ -28,5 +28,9 @@ class SignoffLateWarning(UserWarning):
     pass
 
 
+class RuleChecklistWarning(UserWarning):
+    pass
+
+
 class RuleValidationError(ValidationError):
     pass

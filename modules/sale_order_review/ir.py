@@ -36,10 +36,13 @@ class Attachment(metaclass=PoolMeta):
     def _is_review_evidence(self):
         "Return whether the attachment belongs to what has been decided"
         pool = Pool()
+        Answer = pool.get('sale.review.answer')
         Decision = pool.get('sale.review.decision')
         Review = pool.get('sale.review')
         Signoff = pool.get('sale.review.signoff')
         resource = self.resource
+        if isinstance(resource, Answer):
+            resource = resource.signoff
         if isinstance(resource, Review):
             return resource.state != 'open'
         elif isinstance(resource, Signoff):

@@ -662,6 +662,40 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             'invisible': ~Eval('opinion_by'),
             },
         help="Who wrote the opinion, in whose decision only it is recorded.")
+    checklist = fields.Many2One(
+        'sale.review.checklist', "Checklist", readonly=True,
+        ondelete='RESTRICT',
+        states={
+            'invisible': ~Eval('checklist'),
+            })
+    answers = fields.One2Many(
+        'sale.review.answer', 'signoff', "Answers",
+        states={
+            'readonly': (
+                (Eval('state') != 'pending') | ~Eval('can_sign', False)),
+            'invisible': ~Eval('answers', []),
+            },
+        # Only the columns of the types that are asked for are shown
+        context={
+            'answer_types': Eval('answer_types', []),
+            },
+        depends={'answer_types'})
+    answer_types = fields.Function(
+        fields.MultiSelection('get_answer_type_selection', "Answer Types"),
+        'get_answer_types')
+    carried_answers = fields.Function(
+        fields.Many2Many(
+            'sale.review.answer', None, None, "Carried Answers",
+            readonly=True,
+            states={
+                'invisible': ~Eval('carried_answers', []),
+                },
+            context={
+                'answer_types': Eval('answer_types', []),
+                },
+            depends={'answer_types'},
+            help="The answers of the sign-off from which it is carried."),
+        'get_carried_answers')
     decisions = fields.One2Many(
         'sale.review.decision', 'signoff', "Decisions", readonly=True)
     responsible = fields.Function(
@@ -691,6 +725,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         cls._sql_indexes.update({
                 Index(t, (t.review, Index.Equality())),
                 Index(t, (t.rule, Index.Equality())),
+                Index(t, (t.checklist, Index.Equality())),
                 Index(t, (t.carried_from, Index.Equality())),
                 Index(t, (t.sale, Index.Equality())),
                 Index(
@@ -727,6 +762,28 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Rule = pool.get('sale.review.rule')
         return Rule.fields_get([name])[name]['selection']
+
+    @classmethod
+    def get_answer_type_selection(cls):
+        pool = Pool()
+        Answer = pool.get('sale.review.answer')
+        return Answer.get_answer_types()
+
+    @classmethod
+    def get_answer_types(cls, signoffs, name):
+        pool = Pool()
+        Answer = pool.get('sale.review.answer')
+        given = {s.id: (s.carried_from or s).id for s in signoffs}
+        types = defaultdict(set)
+        for answer in Answer.search([
+                    ('signoff', 'in', list(given.values())),
+                    ], order=[]):
+            types[answer.signoff.id].add(answer.answer_type)
+        return {i: tuple(sorted(types[g])) for i, g in given.items()}
+
+    def get_carried_answers(self, name):
+        if self.carried_from:
+            return [a.id for a in self.carried_from.answers]
 
     @classmethod
     def get_review_field(cls, signoffs, names):
@@ -1011,8 +1068,11 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             can_sign = cls.get_can_sign(signoffs, 'can_sign')
             for signoff in signoffs:
                 if not can_sign[signoff.id]:
+                    message = 'msg_signoff_opinion'
+                    if 'answers' in values:
+                        message = 'msg_signoff_answers'
                     raise AccessError(gettext(
-                            'sale_order_review.msg_signoff_opinion',
+                            f'sale_order_review.{message}',
                             signoff=signoff.rec_name))
             with _recording():
                 super().check_modification(
@@ -1024,7 +1084,17 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def _user_fields(cls):
         "The names of the fields that who can sign modifies"
-        return {'opinion', 'opinion_by'}
+        return {'opinion', 'opinion_by', 'answers'}
+
+    def lock_answers(cls, signoffs):
+        """Lock the sign-offs whose answers change, so that of two transactions
+        one does not change what the other signs"""
+        cursor = Transaction().connection.cursor()
+        table = cls.__table__()
+        cursor.execute(*table.update(
+                [table.state], [table.state],
+                where=fields.SQL_OPERATORS['in'](
+                    table.id, sorted(s.id for s in signoffs))))
 
     @classmethod
     def get_from_rule(cls, rule, reason):
@@ -1040,6 +1110,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             'segregated': rule.segregated,
             'aspects': rule.aspects,
             'working_days': rule.deadline,
+            'checklist': rule.checklist,
             'carried_from': None,
             }
 
@@ -1062,7 +1133,8 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             signoff = given.get(values['rule'])
             if not signoff or any(
                     getattr(signoff, n) != values[n]
-                    for n in ['department', 'signatories', 'number']):
+                    for n in [
+                        'department', 'signatories', 'number', 'checklist']):
                 continue
             if values['segregated'] and any(
                     {d.employee, d.on_behalf_of} & excluded
@@ -1138,6 +1210,15 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     def create_planned(cls, planned, now):
         """Create the sign-offs of the couples of review and plan, and return
         those that are pending"""
+        pool = Pool()
+        Checklist = pool.get('sale.review.checklist')
+        planned = list(planned)
+        answers = {}
+        for company, c_planned in _group_by_company(
+                planned, lambda p: p[0].company):
+            answers[company] = Checklist.get_answers({
+                    s['checklist'] for _, p in c_planned for s in p.signoffs
+                    if s['checklist'] and not s['carried_from']}, company)
         to_create = []
         for review, plan in planned:
             for values in plan.signoffs:
@@ -1160,6 +1241,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                         'segregated': values['segregated'],
                         'aspects': values['aspects'],
                         'working_days': values['working_days'],
+                        'checklist': (
+                            values['checklist'].id if values['checklist']
+                            else None),
                         'carried_from': (
                             carried_from.id if carried_from else None),
                         'pending_at': now if pending else None,
@@ -1171,6 +1255,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                             'carried' if carried_from
                             else 'pending' if pending else 'waiting'),
                         })
+                if values['checklist'] and not carried_from:
+                    to_create[-1]['answers'] = [('create', answers[
+                                review.company][values['checklist']])]
         return [s for s in cls.create(to_create) if s.state == 'pending']
 
     @classmethod
@@ -1186,6 +1273,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def _decide(cls, signoffs, decision):
         pool = Pool()
+        Answer = pool.get('sale.review.answer')
         Decision = pool.get('sale.review.decision')
         Review = pool.get('sale.review')
 
@@ -1228,8 +1316,10 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             else:
                 partial.append(signoff)
         cls._check_decision(signoffs, decision)
+        measures = Answer.take(signoffs, decision)
         cls._check_late(signoffs)
         with _recording():
+            Answer.freeze(measures)
             Decision.create(decisions)
             cls._close(signed, decision, now)
             # The next one gives an opinion of their own

@@ -17,7 +17,7 @@ from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, PYSONDecoder
 from trytond.transaction import Transaction, without_check_access
 
-from .exceptions import RuleError, RuleValidationError
+from .exceptions import RuleChecklistWarning, RuleError, RuleValidationError
 
 
 class Rule(
@@ -66,6 +66,12 @@ class Rule(
     deadline = fields.Integer(
         "Deadline", required=True,
         help="The number of working days the department has to sign.")
+    checklist = fields.Many2One(
+        'sale.review.checklist', "Checklist", ondelete='RESTRICT',
+        domain=[
+            ('company', 'in', [Eval('company', -1), None]),
+            ],
+        help="What the department must answer to approve.")
     aspects = fields.MultiSelection([
             ('parties', "Parties"),
             ('products', "Products"),
@@ -168,7 +174,10 @@ class Rule(
             ('sequence', 'ASC NULLS FIRST'),
             ('id', 'ASC'),
             ]
-        cls._sql_indexes.add(Index(t, (t.company, Index.Equality())))
+        cls._sql_indexes.update({
+                Index(t, (t.company, Index.Equality())),
+                Index(t, (t.checklist, Index.Equality())),
+                })
 
     @classmethod
     def default_company(cls):
@@ -214,6 +223,7 @@ class Rule(
         super().validate_fields(rules, field_names)
         cls.check_numbers(rules, field_names)
         cls.check_condition(rules, field_names)
+        cls.check_checklist(rules, field_names)
 
     @classmethod
     def check_numbers(cls, rules, field_names=None):
@@ -263,6 +273,23 @@ class Rule(
                         rule=rule.rec_name,
                         condition=rule.condition,
                         exception=exception)) from exception
+
+    @classmethod
+    def check_checklist(cls, rules, field_names=None):
+        "Warn of the checklists that ask nothing"
+        pool = Pool()
+        Warning = pool.get('res.user.warning')
+        if field_names and 'checklist' not in field_names:
+            return
+        empty = [r for r in rules if r.checklist and not r.checklist.points]
+        if empty:
+            name = Warning.format('sale_review_rule_checklist', empty)
+            if Warning.check(name):
+                raise RuleChecklistWarning(name, '\n'.join(
+                        gettext('sale_order_review.msg_rule_checklist_empty',
+                            rule=r.rec_name,
+                            checklist=r.checklist.rec_name)
+                        for r in empty))
 
     @classmethod
     def check_modification(cls, mode, rules, values=None, external=False):

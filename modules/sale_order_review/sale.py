@@ -18,6 +18,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import snapshot as snapshots
 from .exceptions import ReviewRequiredError
+from .measure import MeasureMixin
 
 
 def _parents(categories):
@@ -70,7 +71,7 @@ def _format_line(Model, values):
         return _format(Model, 'product', values['product'])
     return (values.get('description') or '').split('\n')[0]
 
-class Sale(metaclass=PoolMeta):
+class Sale(MeasureMixin, metaclass=PoolMeta):
     __name__ = 'sale.sale'
 
     channel = fields.Many2One(
@@ -336,6 +337,16 @@ class Sale(metaclass=PoolMeta):
 
     @classmethod
     def _get_review_margin(cls, sales):
+        margins = {}
+        for sale, (revenue, cost, _) in cls._get_review_costs(sales).items():
+            revenue = sale._review_company_amount(revenue)
+            margins[sale] = (revenue - cost) / revenue if revenue > 0 else None
+        return margins
+
+    @classmethod
+    def _get_review_costs(cls, sales):
+        """Return by sale its revenue in its currency, its cost in the currency
+        of the company, and the set of its products without cost price"""
         pool = Pool()
         Product = pool.get('product.product')
         Uom = pool.get('product.uom')
@@ -343,9 +354,10 @@ class Sale(metaclass=PoolMeta):
             p.id: p for p in Product.browse(list({
                         l.product.id for s in sales for l in s._review_lines
                         if l.product}))}
-        margins = {}
+        costs = {}
         for sale in sales:
             revenue = cost = Decimal(0)
+            costless = set()
             for line in sale._review_lines:
                 if not line.product:
                     # What is given away counts, but not what has no cost
@@ -358,9 +370,10 @@ class Sale(metaclass=PoolMeta):
                                 line.unit, line.quantity,
                                 product.default_uom, round=False)))
                     * (product.cost_price or Decimal(0)))
-            revenue = sale._review_company_amount(revenue)
-            margins[sale] = (revenue - cost) / revenue if revenue > 0 else None
-        return margins
+                if not product.cost_price:
+                    costless.add(product)
+            costs[sale] = revenue, cost, costless
+        return costs
 
     @classmethod
     def _get_review_discount(cls, sales):
