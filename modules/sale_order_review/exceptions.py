@@ -20,6 +20,18 @@ class SignoffError(ReviewError):
     pass
 
 
+class IntakeError(ReviewError):
+    pass
+
+
+class RequirementError(ReviewError):
+    pass
+
+
+class InquiryError(ReviewError):
+    pass
+
+
 class SignoffLateWarning(UserWarning):
     pass
 

@@ -54,6 +54,8 @@ def _format(Model, name, value):
         return Report.format_timedelta(dt.timedelta(seconds=value))
     elif field._type == 'date':
         return lang.strftime(dt.date.fromisoformat(value))
+    elif field._type == 'datetime':
+        return Report.format_datetime(dt.datetime.fromisoformat(value), lang)
     elif field._type == 'boolean':
         return gettext(
             'sale_order_review.msg_yes' if value
@@ -68,7 +70,11 @@ def _format_line(Model, values):
     "Return the text that names a line of a snapshot"
     if values.get('product'):
         return _format(Model, 'product', values['product'])
-    return (values.get('description') or '').split('\n')[0]
+    text = values.get('description') or values.get('text') or ''
+    if not text and values.get('kind'):
+        return _format(Model, 'kind', values['kind'])
+    return text.split('\n')[0]
+
 
 class Sale(metaclass=PoolMeta):
     __name__ = 'sale.sale'
@@ -247,29 +253,29 @@ class Sale(metaclass=PoolMeta):
         "Return by sale the snapshot of its content as it is in the database"
         pool = Pool()
         Line = pool.get('sale.line')
-        names = cls.get_review_fields()
-        types, line_types = (
-            {n: Model._fields[n]._type for n in names[Model.__name__]}
-            for Model in [cls, Line])
-
         sales = {s.id: s for s in sales}
         if not sales:
             return {}
-        lines = defaultdict(dict)
-        line_ids = [l.id for l in Line.search(
-                [('sale', 'in', list(sales))], order=[])]
-        for values in Line.read(line_ids, [*line_types, 'sale']):
-            lines[values['sale']][str(values['id'])] = {
-                n: snapshots.plain(values[n], t)
-                for n, t in line_types.items()}
-        return {
-            sales[values['id']]: {
-                cls.__name__: {
+        # By id of sale and name of model, of which the others than the lines
+        # are left out where there is none
+        parts = {id_: {Line.__name__: {}} for id_ in sales}
+        for model, names in cls.get_review_fields().items():
+            Model = pool.get(model)
+            types = {n: Model._fields[n]._type for n in names}
+            if Model == cls:
+                for values in cls.read(list(sales), list(types)):
+                    parts[values['id']][model] = {
+                        n: snapshots.plain(values[n], t)
+                        for n, t in types.items()}
+                continue
+            ids = [r.id for r in Model.search(
+                    [('sale', 'in', list(sales))], order=[])]
+            for values in Model.read(ids, [*types, 'sale']):
+                lines = parts[values['sale']].setdefault(model, {})
+                lines[str(values['id'])] = {
                     n: snapshots.plain(values[n], t)
-                    for n, t in types.items()},
-                Line.__name__: lines[values['id']],
-                }
-            for values in cls.read(list(sales), list(types))}
+                    for n, t in types.items()}
+        return {sales[i]: snapshot for i, snapshot in parts.items()}
 
     @classmethod
     def format_review_differences(cls, old, new):
