@@ -6,7 +6,7 @@ from decimal import Decimal
 from trytond.model.exceptions import AccessError
 from trytond.modules.sale_order_review.exceptions import (
     InquiryError, IntakeError, RequirementError, ReviewError,
-    ReviewRequiredError, SignoffError)
+    ReviewRequiredError, SignoffError, UnusualQuantityWarning)
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -489,6 +489,51 @@ class IntakeTestCase(ReviewTestCase):
             sale, = Sale.copy([template], {'channel': web.id})
             Sale.write([sale], {'description': "x"})
         self.assertEqual(get_notifications(), {})
+
+    @with_company
+    def test_unusual_quantity(self):
+        "Test the warning of a quantity much larger than those before"
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        Uom = pool.get('product.uom')
+        Warning = pool.get('res.user.warning')
+        product = get('product.product', "Touch Screen")
+        box, = Uom.copy([product.default_uom], {
+                'name': "Box", 'symbol': "box", 'factor': 8, 'rate': 0.125})
+
+        def quote(quantity, unit=None):
+            sale = create_sale([(product, quantity, 1000)], quote=False)
+            line, = sale.lines
+            if unit:
+                line.unit = unit
+                line.save()
+            with as_user("Sven"):
+                Sale.quote([Sale(sale.id)])
+            return Sale(sale.id)
+
+        configure(quantity_factor=2.5)
+        # What is only quoted is not yet usual
+        Sale.confirm([quote(2)])
+        quote(5)
+        for quantity, unit, text in [
+                (6, None, "6 Unit, is unusual: at most 2 were"),
+                (1, box, "1 Box, is unusual: at most 0.25 were"),
+                ]:
+            with self.subTest(quantity=quantity, unit=unit):
+                with self.assertRaisesRegex(
+                        UnusualQuantityWarning, text) as cm:
+                    quote(quantity, unit)
+                self.assertIn('"Touch Screen"', cm.exception.message)
+        sale = create_sale([(product, 6, 1000)], quote=False)
+        with as_user("Sven") as user:
+            with self.assertRaises(UnusualQuantityWarning) as cm:
+                Sale.quote([Sale(sale.id)])
+            Warning.create([{
+                        'user': user.id, 'name': cm.exception.name,
+                        'always': False}])
+            Sale.quote([Sale(sale.id)])
+        configure(quantity_factor=None)
+        self.assertEqual(quote(99).state, 'quotation')
 
     @with_company
     def test_queries(self):

@@ -32,6 +32,10 @@ class InquiryError(ReviewError):
     pass
 
 
+class UnusualQuantityWarning(UserWarning):
+    pass
+
+
 class SignoffLateWarning(UserWarning):
     pass
 

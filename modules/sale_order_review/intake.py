@@ -3,6 +3,8 @@
 import datetime as dt
 from collections import defaultdict
 
+from sql.aggregate import Max
+
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.company.model import CompanyValueMixin
@@ -10,7 +12,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 
-from .exceptions import IntakeError
+from .exceptions import IntakeError, UnusualQuantityWarning
 
 _PHONES = {'phone', 'mobile'}
 
@@ -31,6 +33,15 @@ entry_days = fields.Integer(
     help="How many working days after the date of its contract an order must "
     "be entered.\n"
     "Leave empty to have no deadline.")
+quantity_factor = fields.Float(
+    "Unusual Quantity",
+    domain=['OR',
+        ('quantity_factor', '=', None),
+        ('quantity_factor', '>', 0),
+        ],
+    help="How many times the largest quantity of a product that was ordered "
+    "so far a line can have without a warning at the quotation.\n"
+    "Leave empty to give no warning.")
 
 
 class Configuration(metaclass=PoolMeta):
@@ -42,11 +53,14 @@ class Configuration(metaclass=PoolMeta):
             "Leave empty to check nothing."))
     intake_check = fields.MultiValue(intake_check)
     entry_days = fields.MultiValue(entry_days)
+    quantity_factor = fields.MultiValue(quantity_factor)
 
     @classmethod
     def multivalue_model(cls, field):
         pool = Pool()
-        if field in {'intake_points', 'intake_check', 'entry_days'}:
+        if field in {
+                'intake_points', 'intake_check', 'entry_days',
+                'quantity_factor'}:
             return pool.get('sale.configuration.intake')
         return super().multivalue_model(field)
 
@@ -85,6 +99,7 @@ class ConfigurationIntake(CompanyValueMixin, ModelSQL):
             ], "Intake Points", sort=False)
     intake_check = intake_check
     entry_days = entry_days
+    quantity_factor = quantity_factor
 
     @classmethod
     def default_intake_check(cls):
@@ -397,11 +412,72 @@ class Sale(metaclass=PoolMeta):
     @classmethod
     @ModelView.button
     def quote(cls, sales):
-        missing = cls.get_intake_missing(
-            [s for s in sales if s.state == 'draft'], 'quotation')
+        drafts = [s for s in sales if s.state == 'draft']
+        missing = cls.get_intake_missing(drafts, 'quotation')
         if missing:
             raise IntakeError('\n'.join(missing.values()))
+        cls._check_quantities(drafts)
         super().quote(sales)
+
+    @classmethod
+    def _check_quantities(cls, sales):
+        "Warn of quantities that are unusual for their products"
+        pool = Pool()
+        Configuration = pool.get('sale.configuration')
+        Warning = pool.get('res.user.warning')
+        configuration = Configuration(1)
+        by_company = defaultdict(list)
+        for sale in sales:
+            by_company[sale.company].append(sale)
+        unusual = {}
+        for company, c_sales in by_company.items():
+            factor = configuration.get_multivalue(
+                'quantity_factor', company=company.id)
+            if not factor:
+                continue
+            lines = [
+                l for s in c_sales for l in s._review_lines if l.product]
+            largest = cls._get_largest_quantities(company, lines)
+            for line in lines:
+                usual = largest.get(line.product.id)
+                if usual and line.quantity * line.unit.factor > factor * usual:
+                    unusual[line] = usual / line.unit.factor
+        if unusual:
+            name = Warning.format('sale_unusual_quantity', list(unusual))
+            if Warning.check(name):
+                raise UnusualQuantityWarning(name, '\n'.join(
+                        gettext('sale_order_review.msg_unusual_quantity',
+                            line=line.intake_name,
+                            sale=line.sale.rec_name,
+                            quantity=f'{line.quantity:g}',
+                            largest=f'{largest:g}',
+                            unit=line.unit.rec_name)
+                        for line, largest in unusual.items()))
+
+    @classmethod
+    def _get_largest_quantities(cls, company, lines):
+        """Return by id of product of the lines the largest quantity of a line
+        of the confirmed orders of the company, in the reference unit"""
+        pool = Pool()
+        Line = pool.get('sale.line')
+        Uom = pool.get('product.uom')
+        if not lines:
+            return {}
+        cursor = Transaction().connection.cursor()
+        sale, line, unit = (
+            M.__table__() for M in [cls, Line, Uom])
+        quantity = Max(line.quantity * unit.factor)
+        cursor.execute(*sale
+            .join(line, condition=line.sale == sale.id)
+            .join(unit, condition=line.unit == unit.id)
+            .select(
+                line.product, quantity,
+                where=(sale.company == company.id)
+                & sale.state.in_(['confirmed', 'processing', 'done'])
+                & fields.SQL_OPERATORS['in'](
+                    line.product, list({l.product.id for l in lines})),
+                group_by=line.product))
+        return {p: q for p, q in cursor if q and q > 0}
 
     @classmethod
     def _get_review_missing(cls, sales):
