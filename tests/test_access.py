@@ -152,7 +152,7 @@ def test_methods(world):
         assert {m: methods(m) - common for m in EVIDENCE + CONFIGURATION} == {
             **dict.fromkeys(EVIDENCE + CONFIGURATION, set()),
             'sale.review': {'withdraw'},
-            'sale.review.signoff': {'approve', 'return_'},
+            'sale.review.signoff': {'approve', 'ask', 'return_'},
             }
 
 

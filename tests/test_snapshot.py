@@ -163,9 +163,14 @@ class SaleSnapshotTestCase(ReviewTestCase):
                         'review_state', 'lines', 'number', 'reference',
                         'sale_date', 'state', 'quotation_date',
                         'quotation_expire', 'origin', 'invoices_ignored',
-                        'quoted_by', 'confirmed_by', 'contact'}),
+                        'quoted_by', 'confirmed_by', 'contact',
+                        'material_complete_on'}),
                 ('sale.line', {
                         'sale', 'sequence', 'summary', 'moves_ignored'}),
+                ('sale.requirement', {
+                        'sale', 'confirmed_how', 'confirmed_with'}),
+                ('sale.processing.document', {
+                        'sale', 'received_on', 'attachment'}),
                 ]:
             Model = pool.get(model)
             with self.subTest(model=model):

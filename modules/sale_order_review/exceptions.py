@@ -24,6 +24,22 @@ class SignoffError(ReviewError):
     pass
 
 
+class IntakeError(ReviewError):
+    pass
+
+
+class RequirementError(ReviewError):
+    pass
+
+
+class InquiryError(ReviewError):
+    pass
+
+
+class UnusualQuantityWarning(UserWarning):
+    pass
+
+
 class SignoffLateWarning(UserWarning):
     pass
 

@@ -11,7 +11,7 @@ from trytond.model import (
 from trytond.model.exceptions import AccessError
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool
-from trytond.pyson import Date, Eval, If
+from trytond.pyson import Bool, Date, Eval, If
 from trytond.report import Report
 from trytond.transaction import Transaction, without_check_access
 
@@ -1036,7 +1036,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def view_attributes(cls):
-        pending = Eval('state') == 'pending'
+        pending = (Eval('state') == 'pending') & ~Bool(Eval('paused_since'))
         visual = If(pending & (Eval('deadline', Date()) < Date()), 'danger',
             If(pending & (Eval('deadline', Date()) <= Date()), 'warning',
                 If(Eval('state') == 'returned', 'danger',
@@ -1045,8 +1045,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                             'success', '')))))
         return super().view_attributes() + [
             ('/tree/field[@name="deadline"]', 'visual',
-                If(pending, visual, '')),
-            ('/tree/field[@name="state"]', 'visual', visual),
+                If(pending, visual, ''), ['paused_since']),
+            ('/tree/field[@name="state"]', 'visual', visual,
+                ['paused_since']),
             ('/form//group[@id="buttons"]', 'states', {
                     'invisible': ~Eval('can_sign', False),
                     }, ['can_sign']),
@@ -1548,6 +1549,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         pending = [
             ('company', '=', company.id),
             ('state', '=', 'pending'),
+            ('paused_since', '=', None),
             ]
         if reminder is not None:
             signoffs = cls.search([
@@ -1607,6 +1609,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 ('company', '=', company.id),
                 ('state', '=', 'pending'),
                 ('signatories', '=', 'all'),
+                ('paused_since', '=', None),
                 ('decisions', 'where', []),
                 ])
         signatories = cls._get_signatories(signoffs)

@@ -55,6 +55,8 @@ def _format(Model, name, value):
         return Report.format_timedelta(dt.timedelta(seconds=value))
     elif field._type == 'date':
         return lang.strftime(dt.date.fromisoformat(value))
+    elif field._type == 'datetime':
+        return Report.format_datetime(dt.datetime.fromisoformat(value), lang)
     elif field._type == 'boolean':
         return gettext(
             'sale_order_review.msg_yes' if value
@@ -69,7 +71,11 @@ def _format_line(Model, values):
     "Return the text that names a line of a snapshot"
     if values.get('product'):
         return _format(Model, 'product', values['product'])
-    return (values.get('description') or '').split('\n')[0]
+    text = values.get('description') or values.get('text') or ''
+    if not text and values.get('kind'):
+        return _format(Model, 'kind', values['kind'])
+    return text.split('\n')[0]
+
 
 class Sale(MeasureMixin, metaclass=PoolMeta):
     __name__ = 'sale.sale'
@@ -250,16 +256,20 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         "Return by sale the snapshot of its content as it is in the database"
         pool = Pool()
         Line = pool.get('sale.line')
-        names = cls.get_review_fields()
         sales = {s.id: s for s in sales}
-        lines = defaultdict(dict)
-        for id_, sale, values in snapshots.read(
-                Line, names[Line.__name__], 'sale', list(sales)):
-            lines[sale][str(id_)] = values
-        return {
-            sales[id_]: {cls.__name__: values, Line.__name__: lines[id_]}
-            for id_, _, values in snapshots.read(
-                cls, names[cls.__name__], 'id', list(sales))}
+        # By id of sale and name of model, of which the others than the lines
+        # are left out where there is none
+        parts = {id_: {Line.__name__: {}} for id_ in sales}
+        for model, names in cls.get_review_fields().items():
+            Model = pool.get(model)
+            key = 'id' if Model == cls else 'sale'
+            for id_, sale, values in snapshots.read(
+                    Model, names, key, list(sales)):
+                if Model == cls:
+                    parts[sale][model] = values
+                else:
+                    parts[sale].setdefault(model, {})[str(id_)] = values
+        return {sales[i]: snapshot for i, snapshot in parts.items()}
 
     @classmethod
     def format_review_differences(cls, old, new):
