@@ -24,5 +24,13 @@ class SignoffLateWarning(UserWarning):
     pass
 
 
+class AmendmentReviewError(ReviewRequiredError):
+    pass
+
+
+class AcknowledgementError(ReviewError):
+    pass
+
+
 class RuleValidationError(ValidationError):
     pass
