@@ -126,8 +126,10 @@ class Amendment(metaclass=PoolMeta):
         pool = Pool()
         Lang = pool.get('ir.lang')
         lang = Lang.get()
+        # There can be several of a day
         return ' – '.join(filter(None, [
-                    self.sale.rec_name, lang.strftime(self.date),
+                    self.sale.rec_name,
+                    f'{lang.strftime(self.date)} ({self.id})',
                     self.description]))
 
     @classmethod
@@ -523,12 +525,12 @@ class AmendmentLine(metaclass=PoolMeta):
         on_line = action.in_(['line', 'remove', 'line_date'])
         cls.line.states['invisible'] = ~on_line
         cls.line.states['required'] = on_line
-        for name in [
-                'product', 'quantity', 'unit', 'unit_price', 'description']:
-            cls._fields[name].states['invisible'] = ~action.in_(
-                ['line', 'add'])
-        for name in ['quantity', 'unit_price']:
-            cls._fields[name].states['required'] = action.in_(['line', 'add'])
+        for field in [
+                cls.product, cls.quantity, cls.unit, cls.unit_price,
+                cls.description]:
+            field.states['invisible'] = ~action.in_(['line', 'add'])
+        for field in [cls.quantity, cls.unit_price]:
+            field.states['required'] = action.in_(['line', 'add'])
         cls.product.states['required'] = action == 'add'
         cls.product.states['readonly'] = (
             (Eval('state') != 'draft')
@@ -701,8 +703,8 @@ class Line(metaclass=PoolMeta):
     @fields.depends('requested_delivery_date')
     def planned_shipping_date(self):
         date = super().planned_shipping_date
-        if date and self.requested_delivery_date:
-            date = max(date, self.requested_delivery_date)
+        if requested := self.requested_delivery_date:
+            date = max(date or requested, requested)
         return date
 
     @classmethod
