@@ -365,6 +365,19 @@ class ChangeTestCase(TestCase):
             ['open', 'none', 'open'])
 
     @with_company
+    def test_order_frozen(self):
+        "Test a processed order changes only by the amendments to review"
+        Sale = Pool().get('sale.sale')
+        create_rule(subjects=AMENDMENTS)
+        with as_user("Sven"):
+            quotation = create_sale()
+        sale = create_order()
+        with as_user("Sven"), Transaction().set_context(_check_access=True):
+            Sale.write([quotation], {'payment_term': None})
+            with self.assertRaisesRegex(AccessError, "Use an amendment"):
+                Sale.write([sale], {'payment_term': None})
+
+    @with_company
     def test_free(self):
         "Test nothing changes for who does not review"
         pool = Pool()
@@ -443,9 +456,12 @@ class ChangeTestCase(TestCase):
                 ('line_date', {'line': line.id, 'shipping_date': latest})))
         with as_user("Sven"):
             Sale.process([Sale(sale.id)])
+        lines = Sale(sale.id).lines
         self.assertEqual(
-            [m.planned_date for l in Sale(sale.id).lines for m in l.moves],
-            [latest, LATER])
+            [l.planned_shipping_date for l in lines], [latest, LATER])
+        # They are shipped together
+        self.assertEqual(
+            {m.planned_date for l in lines for m in l.moves}, {latest})
 
     @with_company
     def test_rounds(self):
