@@ -419,12 +419,18 @@ class ChangeTestCase(TestCase):
                 "Line Touch Screen: added (4 Unit at 1,000)",
                 "Line Touch Screen: Quantity 1 → 2",
                 ])
+        self.assertEqual(review.effects.splitlines(), [
+                "Untaxed amount: $1,000.00 → $6,000.00",
+                "2 move(s) planned again",
+                "1 draft invoice(s) computed again",
+                ])
         self.assertEqual(sale.review.round, 1)
         self.assertEqual(sale.review_state, 'approved')
         self.assertEqual(len(sale.reviews), 1)
         signoff = get_signoff(review, "Production")
         self.assertEqual(signoff.amendment, amendment)
         self.assertEqual(signoff.changes, review.changes)
+        self.assertEqual(signoff.effects, review.effects)
         self.assertEqual(signoff.change_reason, review.reason)
         self.assertEqual(signoff.asked_by, 'customer')
         approve(signoff, "Paul")
@@ -529,6 +535,22 @@ class ChangeTestCase(TestCase):
         self.assertEqual(get_signoff(review, "Production").state, 'carried')
         validate(amendment)
         self.assertEqual(sale.lines[0].quantity, 2)
+
+    @with_company
+    def test_approved_line_deleted(self):
+        "Test an approval does not hold without one of the lines"
+        pool = Pool()
+        AmendmentLine = pool.get('sale.amendment.line')
+        create_rule(subjects=AMENDMENTS)
+        sale = create_order()
+        amendment = create_amendment(
+            sale, change_line(sale.lines[0], quantity=2), add_line(1))
+        approve(
+            get_signoff(submit_amendment(amendment), "Production"), "Paul")
+        AmendmentLine.delete([amendment.lines[1]])
+        self.assertEqual(amendment.review_state, 'required')
+        with self.assertRaisesRegex(AmendmentReviewError, "removed"):
+            validate(amendment)
 
     @with_company
     def test_order_modified(self):

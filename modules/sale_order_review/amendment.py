@@ -105,7 +105,7 @@ class Amendment(metaclass=PoolMeta):
         Sale = pool.get('sale.sale')
         return Sale.fields_get(['review_state'])['review_state']['selection']
 
-    @fields.depends('sale')
+    @fields.depends('sale', '_parent_sale.company')
     def on_change_with_company(self, name=None):
         return self.sale.company if self.sale else None
 
@@ -207,12 +207,47 @@ class Amendment(metaclass=PoolMeta):
             else:
                 batches.append([amendment])
         for batch in batches:
+            effects = []
+            if reasons:
+                effects = [
+                    (a.sale.review_untaxed_amount, a.get_review_effects())
+                    for a in batch]
             with Transaction().set_context(_sale_amendment_trial=True), \
                     savepoint(rollback=True):
                 # Not on the instances of the caller
                 cls.validate_amendment(cls.browse(batch))
-                plans.extend(cls._get_plans(batch, before, reasons=reasons))
+                b_plans = cls._get_plans(batch, before, reasons=reasons)
+            for plan, (amount, texts) in zip(b_plans, effects):
+                plan.values['effects'] = '\n'.join(
+                    cls._get_amount_effect(plan, amount) + texts)
+            plans.extend(b_plans)
         return plans
+
+    @classmethod
+    def _get_amount_effect(cls, plan, amount):
+        pool = Pool()
+        Lang = pool.get('ir.lang')
+        lang = Lang.get()
+        if plan.untaxed_amount == amount:
+            return []
+        old, new = (
+            lang.currency(a, plan.sale.currency, grouping=True)
+            for a in [amount, plan.untaxed_amount])
+        return [gettext(
+                'sale_order_review.msg_effect_amount', old=old, new=new)]
+
+    def get_review_effects(self):
+        """Return the list of texts of what the amendment does to what is
+        planned and invoiced for the order as it still is"""
+        texts = []
+        moves = [m for l in self.sale.lines for m in self._stock_moves(l)]
+        invoices = [i for i in self.sale.invoices if i.state == 'draft']
+        for name, records in [('moves', moves), ('invoices', invoices)]:
+            if records:
+                texts.append(gettext(
+                        f'sale_order_review.msg_effect_{name}',
+                        number=len(records)))
+        return texts
 
     @classmethod
     def _get_plans(cls, amendments, before, reasons=True):
@@ -765,6 +800,12 @@ class Review(metaclass=PoolMeta):
             'invisible': ~Eval('amendment'),
             },
         help="The content of the order before the change, as canonical JSON.")
+    effects = fields.Text(
+        "Effects", readonly=True,
+        states={
+            'invisible': ~Eval('amendment'),
+            },
+        help="What the amendment does to what is planned and invoiced.")
     changes = fields.Function(
         fields.Text(
             "Changes",
@@ -820,6 +861,14 @@ class Signoff(metaclass=PoolMeta):
                 },
             help="What the amendment changes on the order."),
         'get_amended')
+    effects = fields.Function(
+        fields.Text(
+            "Effects",
+            states={
+                'invisible': ~Eval('amendment'),
+                },
+            help="What the amendment does to what is planned and invoiced."),
+        'get_amended')
 
     @classmethod
     def get_amended(cls, signoffs, names):
@@ -851,6 +900,8 @@ class SubmitAmendmentReview(SubmitReviewMixin, Wizard):
                 text for plan in plans
                 for text in Change.get_texts(
                     json.loads(plan.values['before']), plan.snapshot)),
+            'effects': '\n'.join(
+                plan.values['effects'] for plan in plans),
             }
 
 
@@ -860,6 +911,9 @@ class SubmitAmendmentReviewStart(ModelView):
     changes = fields.Text(
         "Changes", readonly=True,
         help="What the amendment changes on the order.")
+    effects = fields.Text(
+        "Effects", readonly=True,
+        help="What the amendment does to what is planned and invoiced.")
     signoffs = fields.One2Many(
         'sale.sale.submit_review.signoff', None, "Sign-offs", readonly=True,
         help="Who will have to sign.")

@@ -218,7 +218,6 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
 
 class Acknowledgement(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'sale.change.acknowledgement'
-    _rec_name = 'department'
 
     company = fields.Many2One(
         'company.company', "Company", required=True, readonly=True,
@@ -305,7 +304,7 @@ class Acknowledgement(EvidenceMixin, ModelSQL, ModelView):
         Rule = pool.get('sale.review.rule')
         return Rule.get_subjects()
 
-    @fields.depends('sale')
+    @fields.depends('sale', '_parent_sale.party')
     def on_change_with_party(self, name=None):
         return self.sale.party if self.sale else None
 
@@ -536,6 +535,15 @@ class Sale(metaclass=PoolMeta):
             })
 
     @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('//page[@id="changes"]', 'states', {
+                    'invisible': (
+                        ~Eval('changes') & ~Eval('acknowledgements')),
+                    }, ['changes', 'acknowledgements']),
+            ]
+
+    @classmethod
     def copy(cls, sales, default=None):
         default = default.copy() if default is not None else {}
         default.setdefault('changes')
@@ -564,5 +572,6 @@ class Sale(metaclass=PoolMeta):
         with without_check_access():
             Acknowledgement.request([
                     s for s in cls.browse(quotations)
-                    if s.review_state in {'approved', 'released'}],
+                    if s.state != 'quotation'
+                    and s.review_state in {'approved', 'released'}],
                 'sale_order_review.msg_notification_confirmed')
