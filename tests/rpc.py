@@ -219,18 +219,18 @@ def get_content():
     "Return all that could have been tampered with"
     content = {}
     with server() as transaction:
+        models = {name for name, _ in Pool().iterobject()}
         cursor = transaction.connection.cursor()
         for name in [
                 'company.company', 'company.day_off', 'company.department',
                 'company.department.member', 'company.department.delegation',
-                'ir.attachment', 'sale.channel',
-                'sale.channel-company.employee', 'sale.configuration.intake',
-                'sale.line', 'sale.line-account.tax',
-                'sale.processing.document', 'sale.requirement', 'sale.review',
-                'sale.review.answer', 'sale.review.checklist',
-                'sale.review.checklist.point', 'sale.review.condition',
-                'sale.review.decision', 'sale.review.inquiry',
-                'sale.review.rule', 'sale.review.signoff', 'sale.sale']:
+                'ir.attachment', 'sale.amendment', 'sale.amendment.line',
+                'sale.change', 'sale.change.acknowledgement', 'sale.channel',
+                'sale.line', 'sale.line-account.tax', 'sale.review',
+                'sale.review.decision', 'sale.review.rule',
+                'sale.review.signoff', 'sale.sale']:
+            if name not in models:
+                continue
             table = Pool().get(name).__table__()
             cursor.execute(*table.select(order_by=[table.id]))
             content[name] = [tuple(row) for row in cursor]

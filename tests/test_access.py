@@ -159,7 +159,7 @@ def test_methods(world):
 @pytest.mark.parametrize('method', [
         'sale.review.submit', 'sale.review.approve', 'sale.review.return_',
         'sale.review.supersede', 'sale.review._close', 'sale.review.plan',
-        'sale.review._set_sale_state', 'sale.review.notify_employees',
+        'sale.review._set_review_state', 'sale.review.notify_employees',
         'sale.review.signoff._decide', 'sale.review.signoff._proceed',
         'sale.review.signoff.remind', 'sale.review.signoff.create_planned',
         'sale.review.signoff.notify', 'sale.review.rule.get_rules',

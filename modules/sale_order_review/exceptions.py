@@ -48,5 +48,13 @@ class RuleChecklistWarning(UserWarning):
     pass
 
 
+class AmendmentReviewError(ReviewRequiredError):
+    pass
+
+
+class AcknowledgementError(ReviewError):
+    pass
+
+
 class RuleValidationError(ValidationError):
     pass

@@ -7,12 +7,13 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If
+from trytond.report import Report
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import InquiryError
 from .review import (
-    EvidenceMixin, _check_present, _date, _format_employees, _get_employee,
+    EvidenceMixin, _check_present, _format_employees, _get_employee,
     _recording)
 
 _ASKED_OF = [
@@ -489,7 +490,7 @@ class Signoff(metaclass=PoolMeta):
                     f'sale_order_review.{problem}',
                     signoff=self.rec_name,
                     company=self.company.rec_name,
-                    date=_date(reply_due)))
+                    date=Report.format_date(reply_due)))
 
     @classmethod
     def resume(cls, signoffs):
@@ -533,8 +534,10 @@ class Signoff(metaclass=PoolMeta):
                         'sale_order_review.msg_signoff_inquiry',
                         signoff=signoff.rec_name,
                         inquiries='\n'.join(
-                            f'{i.question} ({_date(i.reply_due)}, '
-                            f'{i.responsible})' for i in open_)))
+                            '%s (%s, %s)' % (
+                                i.question, Report.format_date(i.reply_due),
+                                i.responsible)
+                            for i in open_)))
 
     @classmethod
     def _check_late(cls, signoffs):

@@ -47,16 +47,27 @@ class EvidenceMixin(ModelStorage):
 
 
 class Plan:
-    "The review that a sale would get"
-    __slots__ = (
-        'sale', 'untaxed_amount', 'previous', 'signoffs', 'snapshot', 'text')
+    """The review that a record would get
 
-    def __init__(self, sale, untaxed_amount, previous, snapshot):
+    origin is what is reviewed of the sale, reasons are the couples of the
+    rules that apply to it and the texts that explain why, values are those
+    that its review has besides and problem is the text of what prevents it."""
+    __slots__ = (
+        'origin', 'sale', 'untaxed_amount', 'previous', 'signoffs', 'snapshot',
+        'text', 'reasons', 'values', 'problem')
+
+    def __init__(
+            self, origin, sale, untaxed_amount, snapshot, reasons,
+            values=None, problem=None):
+        self.origin = origin
         self.sale = sale
         self.untaxed_amount = untaxed_amount
-        self.previous = previous
+        self.previous = None
         self.snapshot = snapshot
         self.text = snapshots.dumps(snapshot)
+        self.reasons = reasons
+        self.values = values or {}
+        self.problem = problem
         self.signoffs = []
 
     @property
@@ -156,11 +167,12 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         super().__setup__()
         t = cls.__table__()
         cls._sql_constraints += [
-            ('sale_round_unique', Unique(t, t.sale, t.round),
+            ('origin_round_unique', Unique(t, t.origin, t.round),
                 'sale_order_review.msg_review_round_unique'),
             ]
         cls._sql_indexes.update({
                 Index(t, (t.number, Index.Equality())),
+                Index(t, (t.sale, Index.Equality())),
                 Index(t, (t.previous, Index.Equality())),
                 Index(t, (t.requested_by, Index.Equality())),
                 Index(
@@ -185,6 +197,12 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     'depends': ['state'],
                     },
                 })
+
+    @classmethod
+    def __register__(cls, module):
+        super().__register__(module)
+        # Not only sales have rounds
+        cls.__table_handler__(module).drop_constraint('sale_round_unique')
 
     @classmethod
     def default_state(cls):
@@ -234,33 +252,43 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
             ]
 
     @classmethod
-    def get_current(cls, sales):
-        "Return by sale its review of the last round"
+    def get_current(cls, records):
+        "Return by record its review of the last round"
         reviews = {}
-        sales = {s.id: s for s in sales}
-        if sales:
+        records = {str(r): r for r in records}
+        if records:
             for review in cls.search([
-                        ('sale', 'in', list(sales)),
+                        ('origin', 'in', list(records)),
                         ], order=[('round', 'ASC')]):
-                reviews[sales[review.sale.id]] = review
+                reviews[records[str(review.origin)]] = review
         return reviews
 
     @classmethod
+    def _get_reviewed(cls, reviews):
+        "Return the couples of model and list of what is reviewed of it"
+        by_model = defaultdict(list)
+        for review in reviews:
+            by_model[review.origin.__class__].append(review.origin)
+        return [(M, M.browse(records)) for M, records in by_model.items()]
+
+    @classmethod
     def get_differences(cls, reviews):
-        """Return by sale the texts of what changed since it was submitted,
-        without the sales that are still as they were"""
+        """Return by record the texts of what changed since it was submitted,
+        without the records that are still as they were"""
         pool = Pool()
         Sale = pool.get('sale.sale')
-        current = Sale.get_review_snapshots([r.sale for r in reviews])
+        current = {}
+        for Model, records in cls._get_reviewed(reviews):
+            current.update(Model.get_review_snapshots(records))
         differences = {}
         for review in reviews:
-            text = snapshots.dumps(current[review.sale])
+            text = snapshots.dumps(current[review.origin])
             if snapshots.digest(text) == review.digest:
                 continue
             texts = Sale.format_review_differences(
                 json.loads(review.snapshot), json.loads(text))
             if texts:
-                differences[review.sale] = texts
+                differences[review.origin] = texts
         return differences
 
     @property
@@ -273,25 +301,31 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    def plan(cls, sales):
-        """Return the list of plans of the reviews that the sales would get and
-        the list of texts of the problems that prevent it"""
+    def plan(cls, records):
+        """Return the list of plans of the reviews that the records of a model
+        would get and the list of texts of the problems that prevent it"""
         pool = Pool()
         Date = pool.get('ir.date')
-        Rule = pool.get('sale.review.rule')
-        Sale = pool.get('sale.sale')
         Signoff = pool.get('sale.review.signoff')
         User = pool.get('res.user')
 
         plans, problems, submitted = [], [], []
         employees = {}
-        for sale in sales:
-            if sale.company not in employees:
-                employees[sale.company] = _get_employee(sale.company)
-            if problem := cls._get_problem(sale, employees[sale.company]):
-                problems.append(problem)
+        for record in records:
+            company = record.company
+            if company not in employees:
+                employees[company] = _get_employee(company)
+            if employees[company]:
+                submitted.append(record)
             else:
-                submitted.append(sale)
+                problems.append(gettext(
+                        'sale_order_review.msg_submit_employee',
+                        sale=record.rec_name, company=company.rec_name))
+        if submitted:
+            Model = submitted[0].__class__
+            texts = Model.get_review_problems(submitted)
+            problems.extend(texts.values())
+            submitted = [r for r in submitted if r not in texts]
         if not submitted:
             return plans, problems
 
@@ -301,27 +335,21 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
             s: {employees[s.company], *requesting, *s.create_uid.employees}
             for s in submitted}
         previous = cls.get_current(submitted)
-        contents = Sale.get_review_snapshots(submitted)
-        matching, failed = Rule.get_reasons(submitted)
-        problems.extend(failed.values())
-        for company, rules in _group_by_company(
-                matching.items(), lambda i: i[0].company):
+        planned = Model.plan_reviews(submitted)
+        for company, c_plans in _group_by_company(
+                planned, lambda p: p.sale.company):
             with Transaction().set_context(company=company.id):
                 today = Date.today()
-            for sale, reasons in rules:
-                if not reasons:
-                    problems.append(gettext(
-                            'sale_order_review.msg_submit_no_rule',
-                            sale=sale.rec_name))
+            for plan in c_plans:
+                if plan.problem:
+                    problems.append(plan.problem)
                     continue
-                plan = Plan(
-                    sale, sale.review_untaxed_amount, previous.get(sale),
-                    contents[sale])
-                for rule, reason in reasons:
+                plan.previous = previous.get(plan.origin)
+                for rule, reason in plan.reasons:
                     plan.signoffs.append(
                         Signoff.get_from_rule(rule, reason))
                 plan.signoffs.sort(key=lambda s: s['stage'])
-                Signoff.carry_over(plan, excluded[sale])
+                Signoff.carry_over(plan, excluded[plan.origin])
                 plans.append(plan)
             problems.extend(Signoff.plan_signatories(
                     [p for p in plans if p.sale.company == company],
@@ -329,43 +357,26 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         return plans, problems
 
     @classmethod
-    def _get_problem(cls, sale, employee):
-        "Return the text of why the sale cannot be submitted"
-        problem = None
-        if not employee:
-            return gettext('sale_order_review.msg_submit_employee',
-                sale=sale.rec_name, company=sale.company.rec_name)
-        elif sale.review_state == 'open':
-            problem = 'msg_submit_open'
-        elif sale.state != 'quotation' or not sale.number:
-            problem = 'msg_submit_quotation'
-        elif not any(l.type == 'line' for l in sale.lines):
-            problem = 'msg_submit_lines'
-        elif sale.review_state == 'approved':
-            problem = 'msg_submit_approved'
-        if problem:
-            return gettext(
-                f'sale_order_review.{problem}', sale=sale.rec_name)
-
-    @classmethod
     @without_check_access
-    def submit(cls, sales):
-        """Submit the sales for review and return the reviews.
+    def submit(cls, records):
+        """Submit the records of a model for review and return the reviews.
 
-        Each sale gets the next round of its reviews, which supersedes the
+        Each record gets the next round of its reviews, which supersedes the
         previous one, with a sign-off for each of the rules that apply to it.
-        Raise ReviewError with all the problems of all the sales."""
+        Raise ReviewError with all the problems of all the records."""
         pool = Pool()
+        Change = pool.get('sale.change')
         Configuration = pool.get('sale.configuration')
-        Sale = pool.get('sale.sale')
         Signoff = pool.get('sale.review.signoff')
 
         _check_present()
-        plans, problems = cls.plan(sales)
+        plans, problems = cls.plan(records)
         if problems:
             raise ReviewError('\n'.join(problems))
         # First, so that of two submissions at once only one can be committed
-        Sale.write([p.sale for p in plans], {'review_state': 'open'})
+        if plans:
+            Model = plans[0].origin.__class__
+            Model.open_review([p.origin for p in plans])
         now = dt.datetime.now()
         reviews, pending, approved = [], [], []
         for company, c_plans in _group_by_company(
@@ -379,13 +390,13 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 c_reviews = cls.create([{
                             'number': number,
                             'company': company.id,
-                            'origin': str(p.sale),
+                            'origin': str(p.origin),
                             'sale': p.sale.id,
                             'round': p.previous.round + 1 if p.previous else 1,
                             'previous': p.previous.id if p.previous else None,
                             'requested_by': employee.id,
                             'requested_at': now,
-                            'entered_by': p.sale.create_uid.id,
+                            'entered_by': p.origin.create_uid.id,
                             'currency': p.sale.currency.id,
                             'untaxed_amount': p.untaxed_amount,
                             'snapshot': p.text,
@@ -394,6 +405,7 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
                             'signed': len([
                                     s for s in p.signoffs
                                     if s['carried_from']]),
+                            **p.values,
                             }
                         for number, p in zip(
                             sequence.get_many(len(c_plans)), c_plans)])
@@ -402,30 +414,28 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
             reviews += c_reviews
             approved += [
                 r for r, p in zip(c_reviews, c_plans) if p.stage is None]
+        Change.log_rounds([r for r in reviews if r.previous])
         cls.approve(approved)
         Signoff.notify(pending)
         return reviews
 
     @classmethod
-    def _set_sale_state(cls, reviews, state):
-        pool = Pool()
-        Sale = pool.get('sale.sale')
-        if reviews:
-            Sale.write([r.sale for r in reviews], {'review_state': state})
+    def _set_review_state(cls, reviews, state):
+        for Model, records in cls._get_reviewed(reviews):
+            Model.write(records, {'review_state': state})
 
     @classmethod
     @ModelView.button
     def withdraw(cls, reviews):
-        """Withdraw the reviews: their sales can be reset to draft or submitted
+        """Withdraw the reviews: what they review can be corrected or submitted
         again"""
-        pool = Pool()
-        Sale = pool.get('sale.sale')
         reviews = [r for r in reviews if r.state == 'open']
         if not reviews:
             return
         cls._cancel_signoffs(reviews)
         cls._close(reviews, 'withdrawn')
-        Sale._set_review_state([r.sale for r in reviews])
+        for Model, records in cls._get_reviewed(reviews):
+            Model._set_review_state(records)
 
     @classmethod
     @Workflow.transition('superseded')
@@ -436,19 +446,18 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
     def approve(cls, reviews):
         if reviews:
             cls._close(reviews, 'approved')
-            cls._set_sale_state(reviews, 'approved')
+            cls._set_review_state(reviews, 'approved')
             cls._notify_closed(reviews)
 
     @classmethod
     def return_(cls, reviews):
-        "Return the sales to draft, to be corrected and submitted again"
-        pool = Pool()
-        Sale = pool.get('sale.sale')
+        "Return what is reviewed, to be corrected and submitted again"
         if reviews:
             cls._cancel_signoffs(reviews)
             cls._close(reviews, 'returned')
-            Sale.draft([r.sale for r in reviews])
-            cls._set_sale_state(reviews, 'returned')
+            for Model, records in cls._get_reviewed(reviews):
+                Model.return_review(records)
+            cls._set_review_state(reviews, 'returned')
             cls._notify_closed(reviews)
 
     @classmethod
@@ -1153,7 +1162,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         """Set on the planned sign-offs who can sign and by when, and return
         the list of texts of those that nobody can sign
 
-        excluded are by sale the employees who cannot where it is segregated.
+        excluded are by origin the employees who cannot where it is segregated.
         """
         pool = Pool()
         Department = pool.get('company.department')
@@ -1177,7 +1186,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                     acting = _filter_signatories(
                         signatories[department.id], signoff['signatories'],
                         department,
-                        excluded[plan.sale] if signoff['segregated']
+                        excluded[plan.origin] if signoff['segregated']
                         else set())
                     signoff['names'] = _format_employees(acting)
                     if signoff['carried_from']:
@@ -1421,10 +1430,10 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Review = pool.get('sale.review')
         reviews = list({s.review for s in signoffs})
-        for sale, differences in Review.get_differences(reviews).items():
+        for record, differences in Review.get_differences(reviews).items():
             raise SignoffError(gettext(
                     'sale_order_review.msg_signoff_changed',
-                    sale=sale.rec_name,
+                    sale=record.rec_name,
                     differences='\n'.join(differences)))
 
     @classmethod

@@ -209,6 +209,12 @@ class Rule(
         Model = pool.get('ir.model')
         return [('sale.sale', Model.get_name('sale.sale'))]
 
+    @classmethod
+    def criteria_model(cls, subject):
+        """Return the name of the model whose records answer to the criteria of
+        the rules for the subject"""
+        return subject
+
     @fields.depends('company')
     def on_change_with_currency(self, name=None):
         return self.company.currency if self.company else None
@@ -261,7 +267,7 @@ class Rule(
             try:
                 PYSONDecoder(noeval=True).decode(rule.condition)
                 for subject in rule.subjects:
-                    Model = pool.get(subject)
+                    Model = pool.get(cls.criteria_model(subject))
                     _check_names(json.loads(rule.condition), Model)
                     for record in Model.search(
                             [('company', '=', rule.company.id)],
@@ -369,35 +375,36 @@ class Rule(
             }
 
     @classmethod
-    def get_matching(cls, records):
+    def get_matching(cls, records, subject=None):
         """Return by record the rules that apply to it, and by record whose
         rules cannot be evaluated the text that says why.
 
         The records are of one model, which gives with get_review_values the
-        values of the criteria, only of those that the rules use."""
-        matching, failed, _ = cls._get_matching(records)
+        values of the criteria, only of those that the rules use. The rules are
+        those for the subject, the model of the records by default."""
+        matching, failed, _ = cls._get_matching(records, subject)
         return matching, failed
 
     @classmethod
-    def get_reasons(cls, records):
+    def get_reasons(cls, records, subject=None):
         """Return by record the list of the rules that apply to it with the
         text that explains why each does, and as get_matching those that
         fail"""
-        matching, failed, values = cls._get_matching(records)
+        matching, failed, values = cls._get_matching(records, subject)
         return {
             record: [(rule, rule._get_reason(values[record]))
                 for rule in rules]
             for record, rules in matching.items()}, failed
 
     @classmethod
-    def _get_matching(cls, records):
+    def _get_matching(cls, records, subject=None):
         matching, failed, values = {}, {}, {}
         criteria = cls.criteria()
         by_company = defaultdict(list)
         for record in records:
             by_company[record.company].append(record)
         for company, records in by_company.items():
-            rules = cls.get_rules(company, records[0].__name__)
+            rules = cls.get_rules(company, subject or records[0].__name__)
             if not rules:
                 matching.update((r, []) for r in records)
                 values.update((r, {}) for r in records)

@@ -19,6 +19,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 from . import snapshot as snapshots
 from .exceptions import ReviewRequiredError
 from .measure import MeasureMixin
+from .review import Plan
 
 
 def _parents(categories):
@@ -87,7 +88,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
             },
         help="The way by which the order came.")
     reviews = fields.One2Many(
-        'sale.review', 'sale', "Reviews", readonly=True,
+        'sale.review', 'origin', "Reviews", readonly=True,
         states={
             'invisible': ~Eval('reviews'),
             })
@@ -270,6 +271,54 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                 else:
                     parts[sale].setdefault(model, {})[str(id_)] = values
         return {sales[i]: snapshot for i, snapshot in parts.items()}
+
+    @classmethod
+    def plan_reviews(cls, sales):
+        "Return the plans of the reviews of the sales"
+        pool = Pool()
+        Rule = pool.get('sale.review.rule')
+        contents = cls.get_review_snapshots(sales)
+        matching, failed = Rule.get_reasons(sales)
+        plans = []
+        for sale in sales:
+            reasons = matching.get(sale, [])
+            problem = failed.get(sale)
+            if not reasons and not problem:
+                problem = gettext(
+                    'sale_order_review.msg_submit_no_rule',
+                    sale=sale.rec_name)
+            plans.append(Plan(
+                    sale, sale, sale.review_untaxed_amount, contents[sale],
+                    reasons, problem=problem))
+        return plans
+
+    @classmethod
+    def get_review_problems(cls, sales):
+        "Return by sale the text of why it cannot be submitted"
+        problems = {}
+        for sale in sales:
+            problem = None
+            if sale.review_state == 'open':
+                problem = 'msg_submit_open'
+            elif sale.state != 'quotation' or not sale.number:
+                problem = 'msg_submit_quotation'
+            elif not any(l.type == 'line' for l in sale.lines):
+                problem = 'msg_submit_lines'
+            elif sale.review_state == 'approved':
+                problem = 'msg_submit_approved'
+            if problem:
+                problems[sale] = gettext(
+                    f'sale_order_review.{problem}', sale=sale.rec_name)
+        return problems
+
+    @classmethod
+    def open_review(cls, sales):
+        cls.write(sales, {'review_state': 'open'})
+
+    @classmethod
+    def return_review(cls, sales):
+        "Let the sales be corrected"
+        cls.draft(sales)
 
     @classmethod
     def format_review_differences(cls, old, new):
@@ -841,28 +890,24 @@ class Line(metaclass=PoolMeta):
         Sale.check_review_frozen(sales, names, model=cls.__name__)
 
 
-class SubmitReview(Wizard):
-    __name__ = 'sale.sale.submit_review'
+class SubmitReviewMixin:
+    "Wizard that shows who will have to sign and submits the records"
+    __slots__ = ()
 
-    start = StateView('sale.sale.submit_review.start',
-        'sale_order_review.submit_review_start_view_form', [
-            Button("Cancel", 'end', 'tryton-cancel'),
-            Button("Submit", 'submit', 'tryton-ok', default=True,
-                states={
-                    'readonly': Bool(Eval('problems')),
-                    }),
-            ])
     submit = StateTransition()
 
     def default_start(self, fields):
         pool = Pool()
         Review = pool.get('sale.review')
-        with without_check_access():
-            # So that what no rule applies to any more can be confirmed
-            self.model.update_review_state(self.records)
         plans, problems = Review.plan(self.records)
         return {
+            **self.get_start(plans),
             'problems': '\n'.join(problems) or None,
+            }
+
+    def get_start(self, plans):
+        "Return the values that show the plans"
+        return {
             'signoffs': [{
                     'sale': plan.sale.id,
                     'department': signoff['department'].id,
@@ -884,6 +929,25 @@ class SubmitReview(Wizard):
 
     def end(self):
         return 'reload'
+
+
+class SubmitReview(SubmitReviewMixin, Wizard):
+    __name__ = 'sale.sale.submit_review'
+
+    start = StateView('sale.sale.submit_review.start',
+        'sale_order_review.submit_review_start_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Submit", 'submit', 'tryton-ok', default=True,
+                states={
+                    'readonly': Bool(Eval('problems')),
+                    }),
+            ])
+
+    def default_start(self, fields):
+        with without_check_access():
+            # So that what no rule applies to any more can be confirmed
+            self.model.update_review_state(self.records)
+        return super().default_start(fields)
 
 
 class SubmitReviewStart(ModelView):

@@ -8,7 +8,7 @@ from trytond.modules.company.tests.tools import get_company
 
 __all__ = [
     'create_product', 'create_customer', 'create_rule', 'create_quotation',
-    'get_signoff', 'submit_review']
+    'get_signoff', 'submit_amendment', 'submit_review']
 
 
 def create_product(
@@ -85,12 +85,20 @@ def submit_review(*sales):
         sale.reload()
 
 
-def get_signoff(sale, department):
-    "Return the sign-off of the department in the last round of the sale"
-    Signoff = Model.get('sale.review.signoff', config=sale._config)
+def submit_amendment(amendment):
+    "Submit the amendment for review"
+    submit = Wizard('sale.amendment.submit_review', [amendment])
+    submit.execute('submit')
+    amendment.reload()
+
+
+def get_signoff(record, department):
+    """Return the sign-off of the department in the last round of the sale or
+    the amendment"""
+    Signoff = Model.get('sale.review.signoff', config=record._config)
 
     signoff, = Signoff.find([
-            ('review.sale', '=', sale.id),
+            ('review.origin', '=', str(record)),
             ('department', '=', department.id),
             ], order=[('review.round', 'DESC')], limit=1)
     return signoff

@@ -1,0 +1,577 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+import datetime as dt
+import json
+from collections import defaultdict
+
+from sql import Null
+
+from trytond.i18n import gettext
+from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval, If
+from trytond.transaction import Transaction, without_check_access
+
+from . import snapshot as snapshots
+from .exceptions import AcknowledgementError
+from .review import (
+    EvidenceMixin, _check_present, _format_employees, _get_employee,
+    _group_by_company, _recording)
+from .sale import _format, _format_line
+
+asked_by = [
+    (None, ""),
+    ('customer', "Customer"),
+    ('company', "Company"),
+    ]
+
+
+class Change(EvidenceMixin, ModelSQL, ModelView):
+    __name__ = 'sale.change'
+    _rec_name = 'field'
+
+    company = fields.Many2One(
+        'company.company', "Company", required=True, readonly=True,
+        ondelete='RESTRICT')
+    sale = fields.Many2One(
+        'sale.sale', "Sale", required=True, readonly=True, ondelete='RESTRICT')
+    revision = fields.Integer(
+        "Revision", readonly=True,
+        help="The revision of the order that the change made.")
+    line = fields.Many2One(
+        'sale.line', "Line", readonly=True, ondelete='SET NULL',
+        help="Empty if the change is not on a line or if it was deleted.")
+    line_name = fields.Char("Line Name", readonly=True)
+    field = fields.Char(
+        "Field", readonly=True,
+        help="Empty if the whole line was added or removed.")
+    old = fields.Text("Old", readonly=True)
+    new = fields.Text("New", readonly=True)
+    reason = fields.Text("Reason", readonly=True)
+    asked_by = fields.Selection(
+        asked_by, "Asked By", readonly=True, sort=False)
+    origin = fields.Reference(
+        "Origin", 'get_origins', required=True, readonly=True,
+        help="The round of review, or the amendment, that made the change.")
+    at = fields.DateTime("At", required=True, readonly=True)
+    by = fields.Many2One(
+        'company.employee', "By", readonly=True, ondelete='RESTRICT')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        t = cls.__table__()
+        cls._order = [
+            ('at', 'DESC'),
+            ('id', 'ASC'),
+            ]
+        cls._sql_indexes.update({
+                Index(
+                    t,
+                    (t.sale, Index.Equality()),
+                    (t.at, Index.Range(order='DESC')),
+                    (t.id, Index.Range(order='ASC'))),
+                Index(
+                    t,
+                    (t.at, Index.Range(order='DESC')),
+                    (t.id, Index.Range(order='ASC'))),
+                Index(t, (t.line, Index.Equality())),
+                Index(t, (t.origin, Index.Equality())),
+                })
+
+    @classmethod
+    def get_origins(cls):
+        pool = Pool()
+        Model = pool.get('ir.model')
+        Rule = pool.get('sale.review.rule')
+        return [
+            ('sale.review', Model.get_name('sale.review')),
+            *((n, s) for n, s in Rule.get_subjects() if n != 'sale.sale'),
+            ]
+
+    def get_rec_name(self, name):
+        return self.get_text(self.line_name, self.field, self.old, self.new)
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, operand, *extra = clause
+        if operator.startswith('!') or operator.startswith('not '):
+            bool_op = 'AND'
+        else:
+            bool_op = 'OR'
+        return [bool_op,
+            ('line_name', operator, operand, *extra),
+            ('field', operator, operand, *extra),
+            ('old', operator, operand, *extra),
+            ('new', operator, operand, *extra),
+            ]
+
+    @classmethod
+    def check_modification(cls, mode, changes, values=None, external=False):
+        if mode == 'write' and not external and values == {'line': None}:
+            # The line of a draft is deleted, its name remains
+            with _recording():
+                super().check_modification(
+                    mode, changes, values=values, external=external)
+        else:
+            super().check_modification(
+                mode, changes, values=values, external=external)
+
+    @classmethod
+    def get_text(cls, line_name, field, old, new):
+        "Return the text of the change"
+        if field:
+            text = gettext('sale_order_review.msg_change_field',
+                field=field, old=old, new=new)
+        elif new is not None:
+            text = gettext('sale_order_review.msg_change_added', new=new)
+        else:
+            text = gettext('sale_order_review.msg_change_removed', old=old)
+        if line_name:
+            text = gettext('sale_order_review.msg_change_line',
+                line=line_name, change=text)
+        return text
+
+    @classmethod
+    def get_values(cls, old, new):
+        "Return the list of values of the changes between two snapshots"
+        pool = Pool()
+        changes = []
+        for model, id_, name, before, after in snapshots.differences(old, new):
+            Model = pool.get(model)
+            values = {}
+            if name:
+                values['field'] = Model.__names__(name)['field']
+                values['old'] = _format(Model, name, before)
+                values['new'] = _format(Model, name, after)
+            else:
+                values['field'] = None
+                values['old'] = cls._format_content(Model, before)
+                values['new'] = cls._format_content(Model, after)
+            if id_ is not None:
+                lines = new.get(model, {}), old.get(model, {})
+                values['line'] = id_
+                values['line_name'] = _format_line(
+                    Model, lines[0].get(str(id_)) or lines[1][str(id_)])
+            changes.append(values)
+        return changes
+
+    @classmethod
+    def _format_content(cls, Model, values):
+        "Return the text of how much of what the line is"
+        if values is None:
+            return None
+        if values.get('type') != 'line':
+            return values.get('description') or ''
+        quantity, unit, unit_price = (
+            _format(Model, n, values.get(n))
+            for n in ['quantity', 'unit', 'unit_price'])
+        return gettext('sale_order_review.msg_change_content',
+            quantity=quantity, unit=unit, unit_price=unit_price)
+
+    @classmethod
+    def get_texts(cls, old, new):
+        "Return the list of texts of the changes between two snapshots"
+        return [
+            cls.get_text(
+                v.get('line_name'), v['field'], v['old'], v['new'])
+            for v in cls.get_values(old, new)]
+
+    @classmethod
+    def log(cls, sale, old, new, origin, **values):
+        "Log what differs between two snapshots of the sale"
+        pool = Pool()
+        Line = pool.get('sale.line')
+        employee = _get_employee(sale.company)
+        changes = cls.get_values(old, new)
+        lines = set(map(int, Line.search([
+                        ('id', 'in', [
+                                c['line'] for c in changes if c.get('line')]),
+                        ])))
+        for change in changes:
+            if change.get('line') not in lines:
+                change['line'] = None
+        with _recording():
+            return cls.create([{
+                        'company': sale.company.id,
+                        'sale': sale.id,
+                        'revision': getattr(sale, 'revision', None),
+                        'origin': str(origin),
+                        'at': dt.datetime.now(),
+                        'by': employee.id if employee else None,
+                        **values,
+                        **change,
+                        } for change in changes])
+
+    @classmethod
+    def log_rounds(cls, reviews):
+        "Log what the rounds of review changed since the previous ones"
+        for review in reviews:
+            opinions = [
+                s.opinion for s in review.previous.signoffs
+                if s.state == 'returned']
+            cls.log(
+                review.sale, json.loads(review.previous.snapshot),
+                json.loads(review.snapshot), review,
+                **review.origin.get_review_change(opinions))
+
+
+class Acknowledgement(EvidenceMixin, ModelSQL, ModelView):
+    __name__ = 'sale.change.acknowledgement'
+
+    company = fields.Many2One(
+        'company.company', "Company", required=True, readonly=True,
+        ondelete='RESTRICT')
+    sale = fields.Many2One(
+        'sale.sale', "Sale", required=True, readonly=True, ondelete='RESTRICT')
+    party = fields.Function(
+        fields.Many2One(
+            'party.party', "Party",
+            context={
+                'company': Eval('company', -1),
+                },
+            depends={'company'}),
+        'on_change_with_party', searcher='search_party')
+    origin = fields.Reference(
+        "Origin", 'get_origins', required=True, readonly=True,
+        help="The confirmed order or its amendment.")
+    changes = fields.Function(
+        fields.Text(
+            "Changes",
+            states={
+                'invisible': ~Eval('changes'),
+                }),
+        'get_changes')
+    department = fields.Many2One(
+        'company.department', "Department", required=True, readonly=True,
+        ondelete='RESTRICT')
+    requested_at = fields.DateTime(
+        "Requested At", required=True, readonly=True)
+    employee = fields.Many2One(
+        'company.employee', "Acknowledged By", readonly=True,
+        ondelete='RESTRICT',
+        states={
+            'invisible': ~Eval('at'),
+            })
+    on_behalf_of = fields.Many2One(
+        'company.employee', "On Behalf Of", readonly=True,
+        ondelete='RESTRICT',
+        states={
+            'invisible': ~Eval('on_behalf_of'),
+            })
+    at = fields.DateTime(
+        "Acknowledged At", readonly=True,
+        states={
+            'invisible': ~Eval('at'),
+            })
+    mine = fields.Function(
+        fields.Boolean("Mine"), 'get_mine', searcher='search_mine')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        t = cls.__table__()
+        cls._order = [
+            ('requested_at', 'DESC'),
+            ('id', 'ASC'),
+            ]
+        cls._sql_indexes.update({
+                Index(
+                    t,
+                    (t.sale, Index.Equality()),
+                    (t.requested_at, Index.Range(order='DESC'))),
+                Index(
+                    t,
+                    (t.department, Index.Equality()),
+                    where=t.at == Null),
+                Index(t, (t.origin, Index.Equality())),
+                Index(
+                    t,
+                    (t.requested_at, Index.Range(order='DESC')),
+                    (t.id, Index.Range(order='ASC'))),
+                })
+        cls._buttons.update({
+                'acknowledge': {
+                    'invisible': Bool(Eval('at')),
+                    'icon': 'tryton-ok',
+                    'depends': ['at'],
+                    },
+                })
+
+    @classmethod
+    def get_origins(cls):
+        pool = Pool()
+        Rule = pool.get('sale.review.rule')
+        return Rule.get_subjects()
+
+    @fields.depends('sale', '_parent_sale.party')
+    def on_change_with_party(self, name=None):
+        return self.sale.party if self.sale else None
+
+    @classmethod
+    def search_party(cls, name, clause):
+        return [('sale.' + clause[0], *clause[1:])]
+
+    @classmethod
+    @without_check_access
+    def get_changes(cls, acknowledgements, name):
+        pool = Pool()
+        Change = pool.get('sale.change')
+        texts = defaultdict(list)
+        for change in Change.search([
+                    ('origin', 'in', list({
+                                str(a.origin) for a in acknowledgements})),
+                    ]):
+            texts[str(change.origin)].append(change.rec_name)
+        return {
+            a.id: '\n'.join(texts[str(a.origin)]) for a in acknowledgements}
+
+    @classmethod
+    def get_mine(cls, acknowledgements, name):
+        pool = Pool()
+        Department = pool.get('company.department')
+        mine = set(Department._user_departments())
+        return {a.id: a.department.id in mine for a in acknowledgements}
+
+    @classmethod
+    def search_mine(cls, name, clause):
+        pool = Pool()
+        Department = pool.get('company.department')
+        _, operator, value = clause
+        if (operator == '=' and value) or (operator == '!=' and not value):
+            operator = 'in'
+        else:
+            operator = 'not in'
+        return [('department', operator, Department._user_departments())]
+
+    def get_rec_name(self, name):
+        return f'{self.sale.rec_name} – {self.department.rec_name}'
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, operand, *extra = clause
+        if operator.startswith('!') or operator.startswith('not '):
+            bool_op = 'AND'
+        else:
+            bool_op = 'OR'
+        return [bool_op,
+            ('sale.rec_name', operator, operand, *extra),
+            ('department.rec_name', operator, operand, *extra),
+            ]
+
+    @property
+    def notification_name(self):
+        "The name of the acknowledgement in notifications"
+        return f'{self.sale.rec_name} – {self.sale.party.rec_name}'
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual', If(~Eval('at'), 'warning', '')),
+            ]
+
+    @classmethod
+    def request(cls, records, message_id):
+        """Ask the executing departments to acknowledge the records, which are
+        sales or what changes them, and notify their persons"""
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Department = pool.get('company.department')
+        Review = pool.get('sale.review')
+        now = dt.datetime.now()
+        for company, c_records in _group_by_company(
+                records, lambda r: r.company):
+            departments = Department.search([
+                    ('company', '=', company.id),
+                    ('executes_orders', '=', True),
+                    ])
+            if not departments:
+                continue
+            acknowledgements = cls.search([
+                    ('origin', 'in', [str(r) for r in c_records]),
+                    ('department', 'in', [d.id for d in departments]),
+                    ('at', '=', None),
+                    ])
+            requested = {
+                (str(a.origin), a.department) for a in acknowledgements}
+            with _recording():
+                acknowledgements += cls.create([{
+                            'company': company.id,
+                            'sale': record.review_sale.id,
+                            'origin': str(record),
+                            'department': department.id,
+                            'requested_at': now,
+                            }
+                        for record in c_records
+                        for department in departments
+                        if (str(record), department) not in requested])
+            with Transaction().set_context(company=company.id):
+                today = Date.today()
+            signatories = Department.get_signatories(departments, today)
+            employees = defaultdict(list)
+            for acknowledgement in acknowledgements:
+                for employee in signatories[acknowledgement.department.id]:
+                    employees[employee].append(acknowledgement)
+            Review.notify_employees(employees, 'tryton-warning', message_id)
+
+    @classmethod
+    @ModelView.button
+    def acknowledge(cls, acknowledgements):
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Department = pool.get('company.department')
+        _check_present()
+        now = dt.datetime.now()
+        problems, to_write = [], []
+        for company, c_acknowledgements in _group_by_company(
+                acknowledgements, lambda a: a.company):
+            employee = _get_employee(company)
+            with Transaction().set_context(company=company.id):
+                today = Date.today()
+            signatories = Department.get_signatories(
+                {a.department for a in c_acknowledgements}, today)
+            for acknowledgement in c_acknowledgements:
+                persons = signatories[acknowledgement.department.id]
+                if problem := acknowledgement._get_problem(employee, persons):
+                    problems.append(problem)
+                    continue
+                principal = employee
+                if employee not in persons[employee]:
+                    principal, *_ = sorted(
+                        persons[employee], key=lambda e: e.rec_name)
+                to_write += [[acknowledgement], {
+                        'employee': employee.id,
+                        'on_behalf_of': (
+                            principal.id if principal != employee else None),
+                        'at': now,
+                        }]
+        if problems:
+            raise AcknowledgementError('\n'.join(problems))
+        if to_write:
+            with _recording():
+                cls.write(*to_write)
+
+    def _get_problem(self, employee, persons):
+        "Return the text of why the employee cannot acknowledge"
+        if self.at:
+            return gettext('sale_order_review.msg_acknowledge_twice',
+                acknowledgement=self.rec_name,
+                employee=self.employee.rec_name)
+        elif not employee:
+            return gettext('sale_order_review.msg_acknowledge_employee',
+                acknowledgement=self.rec_name,
+                company=self.company.rec_name)
+        elif employee not in persons:
+            return gettext('sale_order_review.msg_acknowledge_person',
+                acknowledgement=self.rec_name,
+                employee=employee.rec_name,
+                department=self.department.rec_name,
+                persons=_format_employees(persons))
+
+
+class Department(metaclass=PoolMeta):
+    __name__ = 'company.department'
+
+    executes_orders = fields.Boolean(
+        "Executes Orders",
+        help="Check to have the department acknowledge the confirmed orders "
+        "and their changes.")
+
+
+class Configuration(metaclass=PoolMeta):
+    __name__ = 'sale.configuration'
+
+    review_executing_departments = fields.Function(
+        fields.Many2Many(
+            'company.department', None, None, "Executing Departments",
+            domain=[
+                ('company', '=', Eval('context', {}).get('company', -1)),
+                ],
+            help="The departments that acknowledge the confirmed orders and "
+            "their changes."),
+        'get_review_executing_departments',
+        setter='set_review_executing_departments')
+
+    @classmethod
+    def _executing_departments(cls, *domain):
+        pool = Pool()
+        Department = pool.get('company.department')
+        return Department.search([
+                ('company', '=', Transaction().context.get('company')),
+                *domain,
+                ])
+
+    def get_review_executing_departments(self, name):
+        return [
+            d.id for d in self._executing_departments(
+                ('executes_orders', '=', True))]
+
+    @classmethod
+    @without_check_access
+    def set_review_executing_departments(cls, configurations, name, value):
+        "Set them for the company of the context, whatever is sent of others"
+        pool = Pool()
+        Department = pool.get('company.department')
+        for action, *args in value or []:
+            if action in {'add', 'remove'}:
+                Department.write(
+                    cls._executing_departments(('id', 'in', args[0])),
+                    {'executes_orders': action == 'add'})
+
+
+class Sale(metaclass=PoolMeta):
+    __name__ = 'sale.sale'
+
+    changes = fields.One2Many(
+        'sale.change', 'sale', "Changes", readonly=True,
+        states={
+            'invisible': ~Eval('changes'),
+            })
+    acknowledgements = fields.One2Many(
+        'sale.change.acknowledgement', 'sale', "Acknowledgements",
+        readonly=True,
+        states={
+            'invisible': ~Eval('acknowledgements'),
+            })
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('//page[@id="changes"]', 'states', {
+                    'invisible': (
+                        ~Eval('changes') & ~Eval('acknowledgements')),
+                    }, ['changes', 'acknowledgements']),
+            ]
+
+    @classmethod
+    def copy(cls, sales, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('changes')
+        default.setdefault('acknowledgements')
+        return super().copy(sales, default=default)
+
+    @property
+    def review_sale(self):
+        "The sale that is reviewed, as of all that can be reviewed"
+        return self
+
+    def get_review_change(self, opinions):
+        """Return the values of the log for the changes since a round that was
+        returned with the opinions"""
+        return {
+            'reason': '\n'.join(filter(None, opinions)),
+            'asked_by': 'company' if opinions else None,
+            }
+
+    @classmethod
+    def confirm(cls, sales):
+        pool = Pool()
+        Acknowledgement = pool.get('sale.change.acknowledgement')
+        quotations = [s for s in sales if s.state == 'quotation']
+        super().confirm(sales)
+        with without_check_access():
+            Acknowledgement.request([
+                    s for s in cls.browse(quotations)
+                    if s.state != 'quotation'
+                    and s.review_state in {'approved', 'released'}],
+                'sale_order_review.msg_notification_confirmed')

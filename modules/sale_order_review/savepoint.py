@@ -1,0 +1,44 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+from contextlib import contextmanager
+
+from trytond.transaction import Transaction
+
+
+@contextmanager
+def savepoint(rollback=False):
+    """Undo what is done within if it raises an exception, or anyway if it is
+    to be rolled back
+
+    Besides the database it is what the transaction has pending that is
+    restored: tasks, notifications, logs and the records read meanwhile."""
+    transaction = Transaction()
+    cursor = transaction.connection.cursor()
+    counts = [
+        (pending, len(pending)) for pending in [
+            transaction.tasks, transaction.log_records,
+            transaction.user_notifications, transaction._datamanagers]]
+    copies = [
+        (records, {k: v.copy() for k, v in records.items()})
+        for records in [
+            transaction.create_records, transaction.delete_records,
+            transaction.trigger_records, transaction.check_warnings]]
+    cursor.execute('SAVEPOINT sale_order_review')
+    done = False
+    try:
+        yield
+        done = not rollback
+    finally:
+        if not done:
+            cursor.execute('ROLLBACK TO SAVEPOINT sale_order_review')
+            for pending, count in counts:
+                del pending[count:]
+            for records, copy in copies:
+                records.clear()
+                records.update(copy)
+            for models in transaction.cache.values():
+                for records in models.values():
+                    records.clear()
+            # Forget also what the instances hold
+            transaction.counter += 1
+        cursor.execute('RELEASE SAVEPOINT sale_order_review')
