@@ -410,6 +410,14 @@ class Sale(metaclass=PoolMeta):
                 date=Lang.get().strftime(self.shipping_date))
 
     @classmethod
+    def get_review_problems(cls, sales):
+        problems = super().get_review_problems(sales)
+        for sale, text in cls.get_intake_missing(sales, 'submission').items():
+            problems[sale] = '\n'.join(
+                t for t in [problems.get(sale), text] if t)
+        return problems
+
+    @classmethod
     @ModelView.button
     def quote(cls, sales):
         drafts = [s for s in sales if s.state == 'draft']
@@ -498,15 +506,3 @@ class Line(metaclass=PoolMeta):
         if self.product:
             return self.product.rec_name
         return (self.description or '').split('\n')[0] or self.rec_name
-
-
-class Review(metaclass=PoolMeta):
-    __name__ = 'sale.review'
-
-    @classmethod
-    def plan(cls, sales):
-        pool = Pool()
-        Sale = pool.get('sale.sale')
-        plans, problems = super().plan(sales)
-        problems.extend(Sale.get_intake_missing(sales, 'submission').values())
-        return plans, problems

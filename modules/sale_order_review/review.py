@@ -1096,6 +1096,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         "The names of the fields that who can sign modifies"
         return {'opinion', 'opinion_by', 'answers'}
 
+    @classmethod
     def lock_answers(cls, signoffs):
         """Lock the sign-offs whose answers change, so that of two transactions
         one does not change what the other signs"""
