@@ -61,6 +61,8 @@ class IntakeTestCase(ReviewTestCase):
         pool = Pool()
         Configuration = pool.get('sale.configuration')
         Sale = pool.get('sale.sale')
+        # Clients ask for them
+        self.assertIn('get_intake_points', Configuration.__rpc__)
         points = [n for n, _ in Configuration.get_intake_points()]
         sale = create_sale(quote=False)
         self.missing(sale, *points)
@@ -921,7 +923,3 @@ class InquiriesTestCase(ReviewTestCase):
 
         count(1)
         self.assertEqual(count(2), count(10))
-
-
-# Only those of the tests above
-del ReviewTestCase
