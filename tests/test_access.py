@@ -1213,11 +1213,13 @@ def test_failing_condition(world):
         rule = get('sale.review.rule', ('name', '=', "New Rule"))
         with server() as transaction:
             # It evaluated when it was saved
-            table = Pool().get('sale.review.rule').__table__()
+            Rule = Pool().get('sale.review.rule')
+            table = Rule.__table__()
             transaction.connection.cursor().execute(*table.update(
                     [table.condition], ['{"__class__": "Greater", "s1": '
                         '{"__class__": "Eval", "v": "self.reference"}, '
                         '"s2": 1}'], where=table.id == rule))
+            Rule._rules_cache.clear()
         world.sam('sale.sale.quote', [sale.id])
         assert get_state(sale) == ('quotation', 'required')
         with refused("New Rule"):

@@ -299,6 +299,15 @@ class Amendment(metaclass=PoolMeta):
             p.origin: p.snapshot for p in cls._try(amendments, reasons=False)}
 
     @classmethod
+    def get_review_measures(cls, amendments, names):
+        "Return what is measured of the orders as they are"
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        measures = Sale.get_review_measures(
+            Sale.browse({a.sale for a in amendments}), names)
+        return {a: measures[a.sale] for a in amendments}
+
+    @classmethod
     def plan_reviews(cls, amendments):
         "Return the plans of the reviews of the amendments"
         plans = cls._try(amendments)

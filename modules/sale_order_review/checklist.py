@@ -285,12 +285,18 @@ class Answer(sequence_ordered(), EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def view_attributes(cls):
-        names = ['boolean', 'number', 'date', 'text', 'measure']
-        types = Eval('answer_types', names)
+        columns = {
+            'boolean': 'boolean',
+            'number': 'number',
+            'date': 'date',
+            'text': 'text',
+            'measure': 'measured',
+            }
+        types = Eval('answer_types', list(columns))
         return super().view_attributes() + [
-            (f'/tree/field[@name="{column}"]', 'tree_invisible',
-                ~types.contains(name))
-            for name, column in zip(names, [*names[:-1], 'measured'])] + [
+            *((f'/tree/field[@name="{column}"]', 'tree_invisible',
+                    ~types.contains(type_))
+                for type_, column in columns.items()),
             ('/tree/field[@name="boolean"]', 'visual',
                 If(Eval('boolean') == 'no', 'warning', '')),
             ('/tree/field[@name="measured"]', 'visual',
@@ -390,9 +396,10 @@ class Answer(sequence_ordered(), EvidenceMixin, ModelSQL, ModelView):
         have no decision yet.
 
         Raise SignoffError with all that an approval misses."""
-        answers = cls.search([
-                ('signoff', 'in', [s.id for s in signoffs if not s.decisions]),
-                ])
+        signoffs = [s for s in signoffs if s.checklist and not s.decisions]
+        if not signoffs:
+            return {}
+        answers = cls.search([('signoff', 'in', [s.id for s in signoffs])])
         measures = cls.get_measures_now(answers)
         if decision not in {'return', 'not_applicable'}:
             attached = cls._get_attached(answers)
