@@ -522,11 +522,14 @@ class Configuration(metaclass=PoolMeta):
 class Sale(metaclass=PoolMeta):
     __name__ = 'sale.sale'
 
-    changes = fields.One2Many(
-        'sale.change', 'sale', "Changes", readonly=True,
-        states={
-            'invisible': ~Eval('changes'),
-            })
+    # As a function to not read the whole log to open the order
+    changes = fields.Function(
+        fields.One2Many(
+            'sale.change', 'sale', "Changes", readonly=True,
+            states={
+                'invisible': ~Eval('changes'),
+                }),
+        'get_changes')
     acknowledgements = fields.One2Many(
         'sale.change.acknowledgement', 'sale', "Acknowledgements",
         readonly=True,
@@ -546,9 +549,23 @@ class Sale(metaclass=PoolMeta):
     @classmethod
     def copy(cls, sales, default=None):
         default = default.copy() if default is not None else {}
-        default.setdefault('changes')
         default.setdefault('acknowledgements')
         return super().copy(sales, default=default)
+
+    @classmethod
+    def get_changes(cls, sales, name):
+        pool = Pool()
+        Change = pool.get('sale.change')
+        cursor = Transaction().connection.cursor()
+        table = Change.__table__()
+        changes = {s.id: [] for s in sales}
+        cursor.execute(*table.select(
+                table.sale, table.id,
+                where=fields.SQL_OPERATORS['in'](table.sale, list(changes)),
+                order_by=[table.sale, table.at.desc, table.id]))
+        for sale, change in cursor:
+            changes[sale].append(change)
+        return changes
 
     @property
     def review_sale(self):
