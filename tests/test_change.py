@@ -108,7 +108,7 @@ def deliver(sale, quantity):
     return Sale(sale.id)
 
 
-def get_content(sale):
+def get_content():
     "Return all that an amendment could change"
     pool = Pool()
     content = {}
@@ -153,14 +153,14 @@ class ChangeTestCase(TestCase):
         amendment = create_amendment(
             sale, change_line(sale.lines[0], quantity=3), add_line(2),
             ('date', {'shipping_date': LATER}))
-        before = get_content(sale)
+        before = get_content()
         self.assertEqual(len(before['stock.move']), 2)
         self.assertEqual(sale.lines[0].quantity, 1)
         with as_user("Sven"):
             plans, problems = Review.plan([Amendment(amendment.id)])
         self.assertEqual(problems, [])
         plan, = plans
-        self.assertEqual(get_content(sale), before)
+        self.assertEqual(get_content(), before)
         self.assertEqual(plan.untaxed_amount, Decimal(5000))
         self.assertEqual(
             [l['quantity'] for l in plan.snapshot['sale.line'].values()],
@@ -227,10 +227,10 @@ class ChangeTestCase(TestCase):
                 [table.condition], ['{"__class__": "Eval", "v": "unknown"}'],
                 where=table.id == rule.id))
         Rule._rules_cache.clear()
-        before = get_content(sale)
+        before = get_content()
         with self.assertRaises(RuleError):
             validate(amendment)
-        self.assertEqual(get_content(sale), before)
+        self.assertEqual(get_content(), before)
 
     @with_company
     def test_aspects(self):
@@ -289,7 +289,7 @@ class ChangeTestCase(TestCase):
         submit_amendment(other)
         amendment = create_amendment(
             sale, change_line(line, quantity=1), reason=" ", asked_by=None)
-        before = get_content(sale)
+        before = get_content()
         texts = [
             "enter: Reason, Asked By",
             f'amendment "{other.rec_name}" of the same order',
@@ -304,7 +304,7 @@ class ChangeTestCase(TestCase):
             for text in texts:
                 self.assertIn(text, message)
             self.assertEqual(message.count(f'"{amendment.rec_name}"'), 3)
-        self.assertEqual(get_content(sale), before)
+        self.assertEqual(get_content(), before)
 
     @with_company
     def test_delivered(self):
@@ -341,13 +341,13 @@ class ChangeTestCase(TestCase):
         sale = create_order()
         for lines in [[], [change_line(sale.lines[0])], [('taxes', {})]]:
             amendment = create_amendment(sale, *lines)
-            before = get_content(sale)
+            before = get_content()
             for func in [submit_amendment, validate]:
                 with self.subTest(lines=lines, func=func):
                     with self.assertRaisesRegex(
                             ReviewError, "changes nothing"):
                         func(amendment)
-                    self.assertEqual(get_content(sale), before)
+                    self.assertEqual(get_content(), before)
 
     @with_company
     def test_together(self):
@@ -421,7 +421,7 @@ class ChangeTestCase(TestCase):
                 ])
         self.assertEqual(review.effects.splitlines(), [
                 "Untaxed amount: $1,000.00 → $6,000.00",
-                "2 move(s) planned again",
+                "1 move(s) planned again",
                 "1 draft invoice(s) computed again",
                 ])
         self.assertEqual(sale.review.round, 1)
@@ -445,6 +445,34 @@ class ChangeTestCase(TestCase):
         self.assertEqual({c.line for c in changes}, {first, second})
         self.assertEqual({c.origin for c in changes}, {amendment})
         self.assertEqual({c.revision for c in changes}, {1})
+
+    @with_company
+    def test_on_change(self):
+        "Test what the form of a line proposes"
+        pool = Pool()
+        Amendment = pool.get('sale.amendment')
+        AmendmentLine = pool.get('sale.amendment.line')
+        sale = create_order(shipping_date=LATER)
+        product = get('product.product', "Touch Screen")
+        line = AmendmentLine(
+            amendment=Amendment(sale=sale), action='add', product=product,
+            quantity=2)
+        line.on_change_product()
+        self.assertEqual(line.unit, product.default_uom)
+        self.assertEqual(line.unit_price, Decimal(1000))
+        self.assertEqual(
+            line.on_change_with_product_uom_category(),
+            product.default_uom.category)
+        line.action = 'date'
+        line.on_change_action()
+        self.assertEqual(line.shipping_date, LATER)
+        self.assertEqual(line.product, None)
+        line.action = 'line_date'
+        line.on_change_action()
+        self.assertEqual(line.shipping_date, None)
+        line.line, = sale.lines
+        line.on_change_line()
+        self.assertEqual(line.shipping_date, None)
 
     @with_company
     def test_dates(self):
@@ -523,11 +551,11 @@ class ChangeTestCase(TestCase):
             get_signoff(submit_amendment(amendment), "Production"), "Paul")
         AmendmentLine.write(list(amendment.lines), {'quantity': 3})
         self.assertEqual(amendment.review_state, 'required')
-        before = get_content(sale)
+        before = get_content()
         with self.assertRaisesRegex(
                 AmendmentReviewError, "Quantity: 2 → 3"):
             validate(amendment)
-        self.assertEqual(get_content(sale), before)
+        self.assertEqual(get_content(), before)
         # What was approved still is
         AmendmentLine.write(list(amendment.lines), {'quantity': 2})
         review = submit_amendment(amendment)

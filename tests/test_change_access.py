@@ -9,7 +9,8 @@ import pytest
 from trytond.pool import Pool
 
 from .rpc import Fault, activate_world, create_orders, get_content, server
-from .test_access import World, employee, get, order, refused, search
+from .test_access import (
+    World, employee, get, order, refused, search, unchanged)
 
 pytestmark = pytest.mark.xdist_group('change_access')
 
@@ -163,7 +164,7 @@ def test_evidence(world, amendments, model):
             ['create', [values]], ['delete', [id_]], ['remove', [id_]],
             ['write', [id_], {'at': None}], ['copy', [id_], {}],
             ]:
-        with refused():
+        with unchanged():
             world.sam(
                 'sale.sale.write', [amendments['draft'].sale],
                 {field: [command]})

@@ -216,7 +216,8 @@ class Amendment(metaclass=PoolMeta):
                     savepoint(rollback=True):
                 # Not on the instances of the caller
                 cls.validate_amendment(cls.browse(batch))
-                b_plans = cls._get_plans(batch, before, reasons=reasons)
+                b_plans = cls._get_plans(
+                    batch, before, cls._get_applied(batch), reasons=reasons)
             for plan, (amount, texts) in zip(b_plans, effects):
                 plan.values['effects'] = '\n'.join(
                     cls._get_amount_effect(plan, amount) + texts)
@@ -250,15 +251,23 @@ class Amendment(metaclass=PoolMeta):
         return texts
 
     @classmethod
-    def _get_plans(cls, amendments, before, reasons=True):
-        """Return the plans of the reviews of the amendments once these are
-        applied, before which the content of the sales was the snapshots"""
+    def _get_applied(cls, amendments):
+        "Return by sale the snapshot once the amendments are applied"
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        # What was read before is not used
+        return Sale.get_review_snapshots(
+            Sale.browse([a.sale for a in amendments]))
+
+    @classmethod
+    def _get_plans(cls, amendments, before, after, reasons=True):
+        """Return the plans of the reviews of the amendments, which are
+        applied, from the snapshots of their sales before and after that"""
         pool = Pool()
         Line = pool.get('sale.line')
         Rule = pool.get('sale.review.rule')
         Sale = pool.get('sale.sale')
         sales = Sale.browse([a.sale for a in amendments])
-        contents = Sale.get_review_snapshots(sales)
         matching, failed = {}, {}
         if reasons:
             matching, failed = Rule.get_reasons(sales, subject=cls.__name__)
@@ -271,9 +280,12 @@ class Amendment(metaclass=PoolMeta):
         plans = []
         for amendment, sale in zip(amendments, sales):
             old = before[amendment.sale]
-            content = contents[sale]
-            content[Line.__name__] = {
-                added.get(i, i): v for i, v in content[Line.__name__].items()}
+            content = {
+                **after[sale],
+                Line.__name__: {
+                    added.get(i, i): v
+                    for i, v in after[sale][Line.__name__].items()},
+                }
             plan = Plan(
                 amendment, amendment.sale, sale.review_untaxed_amount, content,
                 [(r, reason) for r, reason in matching.get(sale, [])
@@ -482,10 +494,8 @@ class Amendment(metaclass=PoolMeta):
         before = Sale.get_review_snapshots([a.sale for a in reviewed])
         with savepoint():
             super().validate_amendment(amendments)
-            plans = cls._get_plans(reviewed, before)
-            cls._check_review(plans)
-        after = Sale.get_review_snapshots(
-            Sale.browse([a.sale for a in reviewed]))
+            after = cls._get_applied(reviewed)
+            cls._check_review(cls._get_plans(reviewed, before, after))
         for amendment in reviewed:
             Change.log(
                 Sale(amendment.sale.id), before[amendment.sale],

@@ -10,7 +10,8 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import (
+    Transaction, inactive_records, without_check_access)
 
 from . import snapshot as snapshots
 from .exceptions import AcknowledgementError
@@ -136,35 +137,79 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
     def get_values(cls, old, new):
         "Return the list of values of the changes between two snapshots"
         pool = Pool()
-        changes = []
+        differences = []
         for model, id_, name, before, after in snapshots.differences(old, new):
-            Model = pool.get(model)
-            values = {}
-            if name:
-                values['field'] = Model.__names__(name)['field']
-                values['old'] = _format(Model, name, before)
-                values['new'] = _format(Model, name, after)
-            else:
-                values['field'] = None
-                values['old'] = cls._format_content(Model, before)
-                values['new'] = cls._format_content(Model, after)
+            line = None
             if id_ is not None:
-                lines = new.get(model, {}), old.get(model, {})
+                line = (
+                    new.get(model, {}).get(str(id_))
+                    or old.get(model, {}).get(str(id_)))
+            differences.append(
+                (pool.get(model), id_, line, name, before, after))
+        names = cls._get_names(differences)
+        changes = []
+        for Model, id_, line, name, before, after in differences:
+            if name:
+                values = {
+                    'field': Model.__names__(name)['field'],
+                    'old': cls._format(names, Model, name, before),
+                    'new': cls._format(names, Model, name, after),
+                    }
+            else:
+                values = {
+                    'field': None,
+                    'old': cls._format_content(names, Model, before),
+                    'new': cls._format_content(names, Model, after),
+                    }
+            if line:
                 values['line'] = id_
-                values['line_name'] = _format_line(
-                    Model, lines[0].get(str(id_)) or lines[1][str(id_)])
+                values['line_name'] = (
+                    cls._format(names, Model, 'product', line['product'])
+                    if line.get('product') else _format_line(Model, line))
             changes.append(values)
         return changes
 
     @classmethod
-    def _format_content(cls, Model, values):
+    def _get_names(cls, differences):
+        "Return the names of the records of the differences by model and id"
+        ids = defaultdict(set)
+        for Model, _, line, name, before, after in differences:
+            values = [(name, before), (name, after)] if name else []
+            if line:
+                values += [
+                    (n, line.get(n)) for n in ['product', 'unit']
+                    if n in Model._fields]
+            for name, value in values:
+                field = Model._fields[name]
+                if field._type in {'many2one', 'many2many'} and value:
+                    ids[field.get_target()].update(
+                        value if isinstance(value, list) else [value])
+        with inactive_records():
+            return {
+                Target.__name__: {
+                    r.id: r.rec_name
+                    for r in Target.search([('id', 'in', list(target_ids))])}
+                for Target, target_ids in ids.items()}
+
+    @classmethod
+    def _format(cls, names, Model, name, value):
+        "Return the text of the value with the names of the records"
+        field = Model._fields[name]
+        if field._type in {'many2one', 'many2many'} and value:
+            names = names[field.get_target().__name__]
+            ids = value if isinstance(value, list) else [value]
+            return ', '.join(names.get(i, str(i)) for i in ids)
+        return _format(Model, name, value)
+
+    @classmethod
+    def _format_content(cls, names, Model, values):
         "Return the text of how much of what the line is"
         if values is None:
             return None
         if values.get('type') != 'line':
             return values.get('description') or ''
         quantity, unit, unit_price = (
-            _format(Model, n, values.get(n))
+            cls._format(names, Model, n, values.get(n))
             for n in ['quantity', 'unit', 'unit_price'])
         return gettext('sale_order_review.msg_change_content',
             quantity=quantity, unit=unit, unit_price=unit_price)
@@ -522,11 +567,14 @@ class Configuration(metaclass=PoolMeta):
 class Sale(metaclass=PoolMeta):
     __name__ = 'sale.sale'
 
-    changes = fields.One2Many(
-        'sale.change', 'sale', "Changes", readonly=True,
-        states={
-            'invisible': ~Eval('changes'),
-            })
+    # As a function to not read the whole log to open the order
+    changes = fields.Function(
+        fields.One2Many(
+            'sale.change', 'sale', "Changes", readonly=True,
+            states={
+                'invisible': ~Eval('changes'),
+                }),
+        'get_changes')
     acknowledgements = fields.One2Many(
         'sale.change.acknowledgement', 'sale', "Acknowledgements",
         readonly=True,
@@ -546,9 +594,23 @@ class Sale(metaclass=PoolMeta):
     @classmethod
     def copy(cls, sales, default=None):
         default = default.copy() if default is not None else {}
-        default.setdefault('changes')
         default.setdefault('acknowledgements')
         return super().copy(sales, default=default)
+
+    @classmethod
+    def get_changes(cls, sales, name):
+        pool = Pool()
+        Change = pool.get('sale.change')
+        cursor = Transaction().connection.cursor()
+        table = Change.__table__()
+        changes = {s.id: [] for s in sales}
+        cursor.execute(*table.select(
+                table.sale, table.id,
+                where=fields.SQL_OPERATORS['in'](table.sale, list(changes)),
+                order_by=[table.sale, table.at.desc, table.id]))
+        for sale, change in cursor:
+            changes[sale].append(change)
+        return changes
 
     @property
     def review_sale(self):
