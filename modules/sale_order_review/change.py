@@ -569,8 +569,8 @@ class Sale(metaclass=PoolMeta):
 
     # As a function to not read the whole log to open the order
     changes = fields.Function(
-        fields.One2Many(
-            'sale.change', 'sale', "Changes", readonly=True,
+        fields.Many2Many(
+            'sale.change', None, None, "Changes", readonly=True,
             states={
                 'invisible': ~Eval('changes'),
                 }),
