@@ -8,8 +8,7 @@ from trytond.model.exceptions import AccessError
 from trytond.modules.account.tests.tools import create_chart
 from trytond.modules.company.tests.tools import create_company
 from trytond.modules.sale_order_review.exceptions import (
-    AcknowledgementError, AmendmentReviewError, ReviewError, RuleError,
-    SignoffError)
+    AcknowledgementError, AmendmentReviewError, ReviewError, SignoffError)
 from trytond.modules.sale_order_review.savepoint import savepoint
 from trytond.pool import Pool
 from trytond.pyson import Eval, PYSONEncoder
@@ -228,7 +227,7 @@ class ChangeTestCase(TestCase):
                 where=table.id == rule.id))
         Rule._rules_cache.clear()
         before = get_content()
-        with self.assertRaises(RuleError):
+        with self.assertRaisesRegex(AmendmentReviewError, '"Production"'):
             validate(amendment)
         self.assertEqual(get_content(), before)
 

@@ -613,7 +613,7 @@ def check_constant_queries(test):
             ('signoff.review', 'in', [r.id for r in reviews])],
         order=[('signoff', 'ASC')])
     counts = []
-    for number in [2, 2, 8]:
+    for number in [4, 4, 8]:
         Transaction().cache.clear()
         with count_queries() as queries:
             Answer.get_measured(

@@ -91,7 +91,9 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
             ]
 
     def get_rec_name(self, name):
-        return self.get_text(self.line_name, self.field, self.old, self.new)
+        # On one line
+        return ' '.join(self.get_text(
+                self.line_name, self.field, self.old, self.new).split())
 
     @classmethod
     def search_rec_name(cls, name, clause):

@@ -490,7 +490,7 @@ class Signoff(metaclass=PoolMeta):
                     f'sale_order_review.{problem}',
                     signoff=self.rec_name,
                     company=self.company.rec_name,
-                    date=Report.format_date(reply_due)))
+                    date=Report.format_date(reply_due) if reply_due else ''))
 
     @classmethod
     def resume(cls, signoffs):
