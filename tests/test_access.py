@@ -152,8 +152,18 @@ def test_methods(world):
         assert {m: methods(m) - common for m in EVIDENCE + CONFIGURATION} == {
             **dict.fromkeys(EVIDENCE + CONFIGURATION, set()),
             'sale.review': {'withdraw'},
-            'sale.review.signoff': {'approve', 'ask', 'return_'},
+            'sale.review.signoff': {
+                'approve', 'approve_with_conditions', 'ask',
+                'mark_not_applicable', 'return_'},
             }
+
+
+@pytest.mark.parametrize('model', [*EVIDENCE, 'sale.sale', 'sale.line'])
+def test_read(world, orders, model):
+    "Clients can read all the fields of all the records"
+    ids = world.adam(f'{model}.search', [], 0, None, None)
+    names = list(world.adam(f'{model}.fields_get'))
+    assert len(world.adam(f'{model}.read', ids, names)) == len(ids)
 
 
 @pytest.mark.parametrize('method', [

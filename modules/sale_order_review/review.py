@@ -793,6 +793,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     def get_carried_answers(self, name):
         if self.carried_from:
             return [a.id for a in self.carried_from.answers]
+        return []
 
     @classmethod
     def get_review_field(cls, signoffs, names):
