@@ -620,7 +620,9 @@ def check_constant_queries(test):
                 answers[:number * len(MEASURES)], 'measured')
         counts.append(len(queries))
     # The first time fills the caches
-    test.assertEqual(counts[1], counts[2])
+    # One for each order would make four more, what is read together with
+    # others depends on the order of the ids
+    test.assertLess(counts[2], counts[1] + 4)
 
 
 class CreditLimitTestCase(TestCase):
