@@ -257,3 +257,46 @@ class ConditionTestCase(ReviewTestCase):
                     getattr(Condition, method)([condition], *args)
             with self.assertRaises(AccessError):
                 Condition.create([{'signoff': signoff.id, 'name': "More"}])
+
+    @with_company
+    def test_segregated(self):
+        "Test who could not sign does not waive either"
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        create_rule("Sales", segregated=True)
+        signoff = get_signoff(self.submit(), "Sales")
+        condition = self.add(
+            signoff, "Sigrid", department=department("Finance").id)
+        sign(signoff, 'approve_with_conditions', "Sigrid")
+        note = {'note': "Not needed."}
+        with client("Sven"), self.assertRaises(AccessError):
+            Condition.write([condition], note)
+        with as_user("Sven"), self.assertRaises(ConditionError):
+            Condition._close([condition], 'waived', ['signoff'])
+        with client("Sigrid"):
+            Condition.write([condition], note)
+        with client("Sigrid"):
+            Condition.waive([Condition(condition.id)])
+        self.assertEqual(Condition(condition.id).state, 'waived')
+
+    @with_company
+    def test_attachment(self):
+        "Test what proves that a condition was met cannot be replaced"
+        pool = Pool()
+        Attachment = pool.get('ir.attachment')
+        Condition = pool.get('sale.review.condition')
+        create_rule()
+        signoff = get_signoff(self.submit(), "Production")
+        condition = self.add(signoff)
+        sign(signoff, 'approve_with_conditions', "Paul")
+        attachment, = Attachment.create([{
+                    'name': "Drawing", 'resource': str(condition),
+                    'data': b'1'}])
+        with client("Sigrid"):
+            Condition.do([condition])
+        for method, args in [
+                ('write', [{'data': b'2'}]), ('delete', [])]:
+            with self.subTest(method=method):
+                with self.assertRaises(AccessError):
+                    getattr(Attachment, method)(
+                        Attachment.browse([attachment]), *args)

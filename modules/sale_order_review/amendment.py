@@ -521,10 +521,15 @@ class Amendment(metaclass=PoolMeta):
     def _check_review(cls, plans):
         "Check that what needs a review has been approved as it is"
         pool = Pool()
+        Condition = pool.get('sale.review.condition')
         Review = pool.get('sale.review')
         Sale = pool.get('sale.sale')
         problems = defaultdict(list)
         reviews = Review.get_current([p.origin for p in plans if p.reasons])
+        # The order is processed again with what they change
+        for amendment, texts in Condition.get_proposed(
+                [p.origin for p in plans], 'process').items():
+            problems[amendment].extend(texts)
         for plan in plans:
             amendment = plan.origin
             if plan.problem:

@@ -239,7 +239,8 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
             s.carried_from for r in reviews for s in r.signoffs
             if s.carried_from}
         conditions = cls.search([
-                ('sale', 'in', [r.sale.id for r in reviews]),
+                ('signoff.review.origin', 'in', [
+                        str(r.origin) for r in reviews]),
                 ('state', 'in', ['draft', 'open']),
                 ('signoff', 'not in', [s.id for s in carried]),
                 ('signoff.review', 'not in', [r.id for r in reviews]),
@@ -296,32 +297,39 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def _get_closing(cls, conditions, names):
         """Return by employee of the user the conditions, or raise
-        ConditionError if they do not belong to any of the departments
+        ConditionError if they may not close them
 
-        names are those of the department that must do it, or of the sign-off
-        for the one that asked for it."""
+        names are 'department' for those of the department that must do it and
+        'signoff' for those who could sign what asked for it. Who could not
+        sign because it is segregated closes nothing."""
         pool = Pool()
         Date = pool.get('ir.date')
         Department = pool.get('company.department')
+        Signoff = pool.get('sale.review.signoff')
         closing = defaultdict(list)
         with without_check_access():
             conditions = cls.browse(conditions)
-            departments = {
-                c: [c.department if n == 'department'
-                    else c.signoff.department for n in names]
-                for c in conditions}
-            signatories = Department.get_signatories(
-                {d for ds in departments.values() for d in ds}, Date.today())
+            members = Department.get_signatories(
+                {c.department for c in conditions}, Date.today())
+            signatories = Signoff._get_signatories(
+                list({c.signoff for c in conditions}))
             for condition in conditions:
+                employees, departments = set(), set()
+                if 'department' in names:
+                    employees.update(members[condition.department.id])
+                    departments.add(condition.department)
+                if 'signoff' in names:
+                    employees.update(signatories[condition.signoff])
+                    departments.add(condition.signoff.department)
+                if condition.signoff.segregated:
+                    employees -= condition.signoff._get_excluded()
                 employee = _get_employee(condition.company)
-                if not employee or not any(
-                        employee in signatories[d.id]
-                        for d in departments[condition]):
+                if employee not in employees:
                     raise ConditionError(gettext(
                             'sale_order_review.msg_condition_department',
                             condition=condition.rec_name,
-                            departments=', '.join(
-                                d.rec_name for d in departments[condition])))
+                            departments=', '.join(sorted(
+                                    d.rec_name for d in departments))))
                 closing[employee].append(condition)
         return closing
 
@@ -330,20 +338,44 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         "Return by sale the texts of the open conditions that hold the gate"
         texts = defaultdict(list)
         sales = {s.id: s for s in sales}
-        if sales:
-            with without_check_access():
-                for condition in cls.search([
-                            ('sale', 'in', list(sales)),
-                            ('gate', '=', gate),
-                            ('state', '=', 'open'),
-                            ]):
-                    texts[sales[condition.sale.id]].append(gettext(
-                            f'sale_order_review.msg_condition_{gate}',
-                            sale=condition.sale.rec_name,
-                            condition=condition.name,
-                            department=condition.department.rec_name,
-                            date=Report.format_date(condition.due_date)))
+        for condition in cls._search_open(
+                [('sale', 'in', list(sales))], gate):
+            origin = condition.signoff.review.origin
+            # Those of a change that is only proposed do not hold the order
+            if origin == condition.sale or origin.state == 'validated':
+                texts[sales[condition.sale.id]].append(
+                    condition._get_held_text())
         return dict(texts)
+
+    @classmethod
+    def get_proposed(cls, origins, gate):
+        """Return by origin the texts of the open conditions under which it was
+        approved and that hold the gate"""
+        texts = defaultdict(list)
+        origins = {str(o): o for o in origins}
+        for condition in cls._search_open(
+                [('signoff.review.origin', 'in', list(origins))], gate):
+            texts[origins[str(condition.signoff.review.origin)]].append(
+                condition._get_held_text())
+        return dict(texts)
+
+    @classmethod
+    @without_check_access
+    def _search_open(cls, domain, gate):
+        return cls.search([
+                *domain,
+                ('gate', '=', gate),
+                ('state', '=', 'open'),
+                ])
+
+    def _get_held_text(self):
+        "The text of what is held until the condition is done"
+        return gettext(
+            f'sale_order_review.msg_condition_{self.gate}',
+            sale=self.sale.rec_name,
+            condition=self.name,
+            department=self.department.rec_name,
+            date=Report.format_date(self.due_date))
 
     @classmethod
     def check_open(cls, sales, gate):
@@ -502,7 +534,8 @@ class Move(metaclass=PoolMeta):
         SaleLine = pool.get('sale.line')
         Condition.check_open({
                 m.origin.sale for m in moves
-                if isinstance(m.origin, SaleLine)
+                if m.state not in {'done', 'cancelled'}
+                and isinstance(m.origin, SaleLine)
                 and m.to_location.type == 'customer'}, 'shipment')
         super().do(moves)
 
@@ -515,6 +548,18 @@ class Invoice(metaclass=PoolMeta):
         pool = Pool()
         Condition = pool.get('sale.review.condition')
         Condition.check_open({
-                s for i in invoices if i.state != 'posted' for s in i.sales},
+                s for i in invoices
+                if not i.move or i.move.state != 'posted' for s in i.sales},
             'invoice')
         super()._post(invoices)
+
+
+class Attachment(metaclass=PoolMeta):
+    __name__ = 'ir.attachment'
+
+    def _is_review_evidence(self):
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        if isinstance(self.resource, Condition):
+            return self.resource.state not in {'draft', 'open'}
+        return super()._is_review_evidence()

@@ -485,12 +485,28 @@ class Signoff(metaclass=PoolMeta):
                         department.company != self.company
                         or department == self.department))):
             problem = 'msg_inquiry_department'
+        elif department and not self._has_users(department, today):
+            problem = 'msg_inquiry_nobody'
         if problem:
             raise InquiryError(gettext(
                     f'sale_order_review.{problem}',
                     signoff=self.rec_name,
                     company=self.company.rec_name,
+                    department=department.rec_name if department else '',
                     date=Report.format_date(reply_due) if reply_due else ''))
+
+    @classmethod
+    def _has_users(cls, department, today):
+        "Return whether anybody of the department can reply"
+        pool = Pool()
+        Department = pool.get('company.department')
+        UserEmployee = pool.get('res.user-company.employee')
+        signatories = Department.get_signatories({department}, today)
+        return bool(UserEmployee.search([
+                    ('employee', 'in', [
+                            e.id for e in signatories[department.id]]),
+                    ('user.active', '=', True),
+                    ], limit=1))
 
     @classmethod
     def resume(cls, signoffs):

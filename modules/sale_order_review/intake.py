@@ -323,7 +323,7 @@ class Sale(metaclass=PoolMeta):
         if moment == check:
             return [*points, 'oral']
         elif moment == 'confirmation':
-            if check == 'submission' and self.review_state == 'none':
+            if check == 'submission' and self.review_state != 'approved':
                 return [*points, 'oral']
             return ['oral']
         return []

@@ -1095,7 +1095,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def _user_fields(cls):
         "The names of the fields that who can sign modifies"
-        return {'opinion', 'opinion_by', 'answers'}
+        return {'opinion', 'answers'}
 
     @classmethod
     def lock_answers(cls, signoffs):

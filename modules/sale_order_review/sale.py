@@ -821,12 +821,10 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     def process(cls, sales):
         # The content could have been changed by other means since the
         # confirmation
-        reviewed = [
-            s for s in sales
-            if s.state == 'confirmed' and s.review_state != 'none']
+        confirmed = [s for s in sales if s.state == 'confirmed']
         with without_check_access():
-            cls._check_history(reviewed)
-            missing = cls._get_held(cls.browse(reviewed))
+            cls._check_history(confirmed)
+            missing = cls._get_held(cls.browse(confirmed))
         if missing:
             sales = [s for s in sales if s not in missing]
             # The queue has nobody to raise it to
@@ -839,8 +837,9 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
 
     @classmethod
     def _get_held(cls, sales):
-        "Return by reviewed sale the list of texts of why it is not processed"
-        return cls._get_unapproved(dict.fromkeys(sales, []))
+        "Return by sale the list of texts of why it is not processed"
+        return cls._get_unapproved(dict.fromkeys(
+                [s for s in sales if s.review_state != 'none'], []))
 
     def _notify_held(self, texts):
         "Tell who confirmed the sale why it is not processed"
