@@ -77,7 +77,8 @@ class Client:
 
     def _named(self, name):
         return self.tab.locator('a, button').filter(
-            has_text=re.compile(f'^\\s*{re.escape(name)}')).filter(
+            # With or without a counter
+            has_text=re.compile(f'^\\s*{re.escape(name)}[\\s\\d+]*$')).filter(
             visible=True)
 
     def open(self, text):
