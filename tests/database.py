@@ -46,6 +46,9 @@ def setup_environment(config, database):
         os.environ['DB_CACHE'] = 'postgresql://cache'
     else:
         os.environ['TRYTOND_DATABASE_URI'] = 'sqlite://'
+        # To clean the cache trytond takes the only connection of a database in
+        # memory and leaves the transaction that has begun without rollback
+        os.environ['TRYTOND_CACHE__CLEAN_TIMEOUT'] = str(CACHE_AGE)
         os.environ['DB_CACHE'] = str(cache / 'sqlite')
 
 
