@@ -29,7 +29,6 @@ AMENDMENTS = ['sale.amendment']
 
 def create_order(**values):
     "Create a sale that is processed, approved by production if it must be"
-    Sale = Pool().get('sale.sale')
     with as_user("Sven"):
         sale = create_sale(**values)
         if sale.review_state == 'required':
@@ -37,6 +36,12 @@ def create_order(**values):
     if sale.review:
         for signoff in sale.review.signoffs:
             approve(signoff, signoff.department.head.rec_name)
+    return process_order(sale)
+
+
+def process_order(sale):
+    "Confirm and process the sale"
+    Sale = Pool().get('sale.sale')
     with as_user("Sven"):
         Sale.confirm([Sale(sale.id)])
         Sale.process([Sale(sale.id)])
@@ -230,6 +235,50 @@ class ChangeTestCase(TestCase):
         with self.assertRaisesRegex(AmendmentReviewError, '"Production"'):
             validate(amendment)
         self.assertEqual(get_content(), before)
+
+    @with_company
+    def test_conditions(self):
+        "Test the conditions of an amendment are not those of its order"
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        Review = pool.get('sale.review')
+
+        def add(review, name, gate):
+            signoff, = Review(review.id).signoffs
+            with as_user("Paul"):
+                condition, = Condition.create([{
+                            'signoff': signoff.id, 'name': name, 'gate': gate,
+                            'department': department("Finance").id,
+                            'due_date': TODAY}])
+            sign(signoff, 'approve_with_conditions', "Paul")
+            return Condition(condition.id)
+
+        create_rule(subjects=SUBJECTS)
+        with as_user("Sven"):
+            sale = create_sale()
+            review, = submit(sale)
+        paid = add(review, "Paid", 'shipment')
+        sale = process_order(sale)
+        amendment = create_amendment(
+            sale, change_line(sale.lines[0], quantity=2))
+        first = submit_amendment(amendment)
+        drawing = add(first, "Drawing", 'process')
+        self.assertEqual(list(Condition.get_open([sale], 'shipment')), [sale])
+        self.assertEqual(Condition.get_open([sale], 'process'), {})
+        with self.assertRaisesRegex(AmendmentReviewError, "Drawing"):
+            validate(amendment)
+        with as_user("Frida"):
+            Condition.do([Condition(drawing.id)])
+        validate(amendment)
+        self.assertEqual(Condition(paid.id).state, 'open')
+
+        other = create_amendment(
+            sale, change_line(sale.lines[0], quantity=3))
+        review = submit_amendment(other)
+        with as_user("Sven"):
+            Review.withdraw([Review(review.id)])
+        submit_amendment(other)
+        self.assertEqual(Condition(paid.id).state, 'open')
 
     @with_company
     def test_aspects(self):
