@@ -240,14 +240,6 @@ class Inquiry(EvidenceMixin, ModelSQL, ModelView):
                 ])
 
     @classmethod
-    def _search_boolean(cls, clause, domain):
-        "Return the domain or its negation following the clause"
-        _, operator, value = clause
-        if (operator == '=' and value) or (operator == '!=' and not value):
-            return domain
-        return [('id', 'not in', cls.search(domain, query=True))]
-
-    @classmethod
     def view_attributes(cls):
         open_ = Eval('state') == 'open'
         return super().view_attributes() + [
@@ -560,12 +552,11 @@ class Signoff(metaclass=PoolMeta):
         super()._check_late([s for s in signoffs if not s.paused_since])
 
     @classmethod
-    def remind(cls):
+    def _remind(cls, company, today):
         pool = Pool()
         Inquiry = pool.get('sale.review.inquiry')
-        super().remind()
-        if Transaction().context.get('company') is not None:
-            Inquiry.remind()
+        super()._remind(company, today)
+        Inquiry.remind()
 
 
 class Review(metaclass=PoolMeta):

@@ -45,6 +45,14 @@ class EvidenceMixin(ModelStorage):
                 f'sale_order_review.msg_evidence_{mode}',
                 **cls.__names__(record=records[0])))
 
+    @classmethod
+    def _search_boolean(cls, clause, domain):
+        "Return the domain or its negation following the clause"
+        _, operator, value = clause
+        if (operator == '=' and value) or (operator == '!=' and not value):
+            return domain
+        return [('id', 'not in', cls.search(domain, query=True))]
+
 
 class Plan:
     """The review that a record would get
@@ -979,14 +987,6 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 can_sign = cls.get_can_sign(signoffs, name)
                 domain = [('id', 'in', [i for i, c in can_sign.items() if c])]
         return cls._search_boolean(clause, domain)
-
-    @classmethod
-    def _search_boolean(cls, clause, domain):
-        "Return the domain or its negation following the clause"
-        _, operator, value = clause
-        if (operator == '=' and value) or (operator == '!=' and not value):
-            return domain
-        return [('id', 'not in', cls.search(domain, query=True))]
 
     @classmethod
     def get_awaited(cls, signoffs, name):
