@@ -89,7 +89,8 @@ def _select(Model, names, key, ids):
             column.output_name += f' [{Model._fields[name].sql_type().base}]'
         columns.append(column)
     cursor.execute(*table.select(*columns,
-            where=fields.SQL_OPERATORS['in'](Column(table, key), ids)))
+            where=fields.SQL_OPERATORS['in'](Column(table, key), ids),
+            order_by=[table.id]))
     return list(cursor_dict(cursor))
 
 
