@@ -31,7 +31,8 @@ def setup_environment(config, database):
         if name.startswith('TRYTOND_'):
             del os.environ[name]
     cache = cache_directory()
-    os.environ['DB_CACHE_DIGEST'] = modules_digest()
+    # Set it by hand to keep the databases while only methods are changed
+    os.environ.setdefault('DB_CACHE_DIGEST', modules_digest())
     os.environ['DB_CACHE_LOCK'] = str(cache / f'{database}.lock')
     os.environ['TEST_NETWORK'] = '0'
 
