@@ -317,7 +317,12 @@ def create_review():
                 })
     # Those that apply to none of the orders
     for criteria in _other_criteria():
-        rules.append({'department': department.id, 'stage': 3, **criteria})
+        rules.append({
+                'department': department.id,
+                'stage': 3,
+                'active': False,
+                **criteria,
+                })
     Rule.create([{
                 'name': f"Rule {i}",
                 'company': company,

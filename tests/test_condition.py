@@ -259,6 +259,40 @@ class ConditionTestCase(ReviewTestCase):
                 Condition.create([{'signoff': signoff.id, 'name': "More"}])
 
     @with_company
+    def test_named(self):
+        "Test only the person who is named is told and reminded"
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        create_rule("Production")
+        signoff = get_signoff(self.submit(), "Production")
+        condition = self.add(signoff, employee=employee("Sven").id)
+        get_notifications()
+        sign(signoff, 'approve_with_conditions', "Paul")
+        self.assertNotIn("sigrid", get_notifications())
+        today = dt.date.today()
+        Condition.remind(condition.company, today)
+        self.assertEqual(get_notifications().keys(), {"sven"})
+
+    @with_company
+    def test_named_left(self):
+        "Test the department is reminded when the person has left it"
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        create_rule("Production")
+        signoff = get_signoff(self.submit(), "Production")
+        condition = self.add(signoff, employee=employee("Sven").id)
+        sign(signoff, 'approve_with_conditions', "Paul")
+        today = dt.date.today()
+        member, = [
+            m for m in department("Sales").members
+            if m.employee.rec_name == "Sven"]
+        member.end_date = today - dt.timedelta(days=1)
+        member.save()
+        get_notifications()
+        Condition.remind(condition.company, today)
+        self.assertEqual(get_notifications().keys(), {"sigrid"})
+
+    @with_company
     def test_segregated(self):
         "Test who could not sign does not waive either"
         pool = Pool()

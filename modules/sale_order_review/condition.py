@@ -211,25 +211,32 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         "Open the conditions under which a sign-off was approved"
         pool = Pool()
         Date = pool.get('ir.date')
-        Department = pool.get('company.department')
-        Review = pool.get('sale.review')
         conditions = [c for c in conditions if c.state == 'draft']
         if not conditions:
             return
         with _recording():
             cls.write(conditions, {'state': 'open'})
+        cls._notify(
+            conditions, Date.today(), 'tryton-ok',
+            'sale_order_review.msg_notification_condition')
+
+    @classmethod
+    def _notify(cls, conditions, date, icon, message_id):
+        """Notify the person who is named by the condition as long as they can
+        do it, otherwise all who can"""
+        pool = Pool()
+        Department = pool.get('company.department')
+        Review = pool.get('sale.review')
         employees = defaultdict(list)
         signatories = Department.get_signatories(
-            {c.department for c in conditions}, Date.today())
+            {c.department for c in conditions}, date)
         for condition in conditions:
-            if condition.employee:
-                employees[condition.employee].append(condition)
-            else:
-                for employee in signatories[condition.department.id]:
-                    employees[employee].append(condition)
-        Review.notify_employees(
-            employees, 'tryton-ok',
-            'sale_order_review.msg_notification_condition')
+            able = signatories[condition.department.id]
+            if condition.employee in able:
+                able = [condition.employee]
+            for employee in able:
+                employees[employee].append(condition)
+        Review.notify_employees(employees, icon, message_id)
 
     @classmethod
     def cancel_superseded(cls, reviews):
@@ -313,6 +320,8 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
                 {c.department for c in conditions}, Date.today())
             signatories = Signoff._get_signatories(
                 list({c.signoff for c in conditions}))
+            excluded = Signoff._get_excluded([
+                    c.signoff for c in conditions if c.signoff.segregated])
             for condition in conditions:
                 employees, departments = set(), set()
                 if 'department' in names:
@@ -321,8 +330,7 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
                 if 'signoff' in names:
                     employees.update(signatories[condition.signoff])
                     departments.add(condition.signoff.department)
-                if condition.signoff.segregated:
-                    employees -= condition.signoff._get_excluded()
+                employees -= excluded.get(condition.signoff, set())
                 employee = _get_employee(condition.company)
                 if employee not in employees:
                     raise ConditionError(gettext(
@@ -388,9 +396,6 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def remind(cls, company, today):
         "Remind once of the conditions of the company that are due"
-        pool = Pool()
-        Department = pool.get('company.department')
-        Review = pool.get('sale.review')
         conditions = cls.search([
                 ('company', '=', company.id),
                 ('state', '=', 'open'),
@@ -399,14 +404,8 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
                 ])
         if not conditions:
             return
-        employees = defaultdict(list)
-        signatories = Department.get_signatories(
-            {c.department for c in conditions}, today)
-        for condition in conditions:
-            for employee in signatories[condition.department.id]:
-                employees[employee].append(condition)
-        Review.notify_employees(
-            employees, 'tryton-warning',
+        cls._notify(
+            conditions, today, 'tryton-warning',
             'sale_order_review.msg_notification_condition_due')
         with _recording():
             cls.write(conditions, {'reminded_on': today})

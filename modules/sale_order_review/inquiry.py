@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections import defaultdict
+from itertools import groupby
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
@@ -535,17 +536,22 @@ class Signoff(metaclass=PoolMeta):
     @classmethod
     def _check_inquiries(cls, signoffs):
         "Check that no reply is missing"
-        for signoff in signoffs:
-            open_ = [i for i in signoff.inquiries if i.state == 'open']
-            if signoff.state == 'pending' and open_:
-                raise InquiryError(gettext(
-                        'sale_order_review.msg_signoff_inquiry',
-                        signoff=signoff.rec_name,
-                        inquiries='\n'.join(
-                            '%s (%s, %s)' % (
-                                i.question, Report.format_date(i.reply_due),
-                                i.responsible)
-                            for i in open_)))
+        pool = Pool()
+        Inquiry = pool.get('sale.review.inquiry')
+        inquiries = Inquiry.search([
+                ('signoff', 'in', [
+                        s.id for s in signoffs if s.state == 'pending']),
+                ('state', '=', 'open'),
+                ], order=[('signoff', 'ASC'), ('id', 'ASC')])
+        for signoff, open_ in groupby(inquiries, key=lambda i: i.signoff):
+            raise InquiryError(gettext(
+                    'sale_order_review.msg_signoff_inquiry',
+                    signoff=signoff.rec_name,
+                    inquiries='\n'.join(
+                        '%s (%s, %s)' % (
+                            i.question, Report.format_date(i.reply_due),
+                            i.responsible)
+                        for i in open_)))
 
     @classmethod
     def _check_late(cls, signoffs):

@@ -286,6 +286,7 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Sale = pool.get('sale.sale')
         current = {}
+        reviews = cls.browse(reviews)
         for Model, records in cls._get_reviewed(reviews):
             current.update(Model.get_review_snapshots(records))
         differences = {}
@@ -857,9 +858,13 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 date_ = date
             departments = {s.department for s in c_signoffs}
             by_department = Department.get_signatories(departments, date_)
+            excluded = cls._get_excluded(
+                [s for s in c_signoffs if s.segregated])
             for signoff in c_signoffs:
-                result[signoff] = signoff._filter_signatories(
-                    by_department[signoff.department.id])
+                result[signoff] = _filter_signatories(
+                    by_department[signoff.department.id],
+                    signoff.signatories, signoff.department,
+                    excluded.get(signoff, set()))
         return result
 
     @classmethod
@@ -879,24 +884,29 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 if e not in employees and p - principals}
         return acting
 
-    def _filter_signatories(self, signatories):
-        return _filter_signatories(
-            signatories, self.signatories, self.department,
-            self._get_excluded() if self.segregated else set())
-
-    def _get_excluded(self):
-        "Return all the employees of those who entered or requested it"
+    @classmethod
+    def _get_excluded(cls, signoffs):
+        """Return by sign-off all the employees of those who entered or
+        requested it"""
         pool = Pool()
         UserEmployee = pool.get('res.user-company.employee')
-        excluded = {self.requested_by}
-        users = {r.user for r in UserEmployee.search([
-                    ('employee', '=', self.requested_by.id),
-                    ])}
-        if self.entered_by:
-            users.add(self.entered_by)
-        for user in users:
-            excluded.update(user.employees)
-        return excluded
+        users, employees = defaultdict(set), defaultdict(set)
+        for relation in UserEmployee.search([
+                    ('employee', 'in', list({
+                                s.requested_by.id for s in signoffs})),
+                    ]):
+            users[relation.employee].add(relation.user)
+        entered_by = {s.entered_by for s in signoffs if s.entered_by}
+        for relation in UserEmployee.search([
+                    ('user', 'in', [
+                            u.id for u in entered_by.union(*users.values())]),
+                    ]):
+            employees[relation.user].add(relation.employee)
+        return {
+            s: {s.requested_by}.union(*(
+                    employees[u]
+                    for u in users[s.requested_by] | {s.entered_by}))
+            for s in signoffs}
 
     @classmethod
     def get_responsible(cls, signoffs, name):
@@ -1410,7 +1420,8 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         principals = signatories.get(employee, set()) - decided
         if not principals:
             message = 'msg_signoff_signatory'
-            if self.segregated and employee in self._get_excluded():
+            if (self.segregated
+                    and employee in self._get_excluded([self])[self]):
                 message = 'msg_signoff_segregated'
             raise SignoffError(gettext(
                     f'sale_order_review.{message}',
