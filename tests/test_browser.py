@@ -18,7 +18,8 @@ pytestmark = pytest.mark.postgresql
 
 @pytest.fixture(scope='module')
 def company():
-    "A company whose sales head, production and finance sign, with its users"
+    """A company whose sales head, production and finance sign the orders and
+    production their changes, with its users"""
     from proteus import Model, config
     from trytond.modules.account.tests.tools import create_chart
     from trytond.modules.company.tests.tools import create_company
@@ -28,9 +29,10 @@ def company():
         create_customer, create_product, create_quotation, create_rule)
     from trytond.tests.tools import activate_modules, set_user
 
-    activate_modules('sale_order_review', create_company, create_chart)
+    activate_modules(
+        ['sale_amendment', 'sale_order_review'], create_company, create_chart)
     users = {
-        "Sven": ["Sales"],
+        "Sven": ["Sales", "Sale Amendment"],
         "Sigrid": ["Sales", "Order Review"],
         "Petra": ["Order Review"],
         "Frida": ["Order Review"],
@@ -43,14 +45,60 @@ def company():
     production = create_department("Production", users["Petra"])
     finance = create_department("Finance", head=users["Frida"])
     create_rule(sales, stage=1, signatories='head')
-    create_rule(production, stage=2)
+    create_rule(
+        production, stage=2, subjects=['sale.sale', 'sale.amendment'])
     create_rule(finance, stage=2, signatories='head')
-    product, customer = create_product(), create_customer("Acme")
-    set_user(users["Sven"])
-    sale = create_quotation(product, customer)
-    yield Model.get('sale.sale')(sale.id)
+    configuration = Model.get('sale.configuration')(1)
+    configuration.review_executing_departments.append(
+        Model.get('company.department')(production.id))
+    configuration.save()
+    create_product()
+    yield users
     set_user(1)
     assert config.get_config().user == 1
+
+
+def create_order(company, name):
+    "Return a quotation of Sven to the customer with the name"
+    from proteus import Model
+    from trytond.modules.sale_order_review.tests.tools import (
+        create_customer, create_quotation)
+    from trytond.tests.tools import set_user
+
+    set_user(1)
+    product, = Model.get('product.product').find([])
+    customer = create_customer(name)
+    set_user(company["Sven"])
+    return create_quotation(product, customer)
+
+
+def create_amendment(company, name):
+    """Return a draft amendment by Sven of the confirmed order of the customer
+    with the name"""
+    from proteus import Model
+    from trytond.modules.sale_order_review.tests.tools import submit_review
+    from trytond.tests.tools import set_user
+
+    sale = create_order(company, name)
+    submit_review(sale)
+    for signatory in ["Sigrid", "Petra", "Frida"]:
+        set_user(company[signatory])
+        signoff, = Model.get('sale.review.signoff').find([
+                ('sale', '=', sale.id),
+                ('can_sign', '=', True),
+                ])
+        signoff.click('approve')
+    set_user(company["Sven"])
+    sale.reload()
+    sale.click('confirm')
+    amendment = Model.get('sale.amendment')(sale=sale)
+    line = amendment.lines.new(action='line')
+    line.line = sale.lines[0]
+    line.quantity = 12
+    amendment.asked_by = 'customer'
+    amendment.reason = "Two more machines."
+    amendment.save()
+    return amendment
 
 
 @contextmanager
@@ -124,6 +172,7 @@ def picture(client, name):
 
 def test_plain_course(company, login):
     "A quotation is submitted, signed by three persons and confirmed"
+    sale = create_order(company, "Acme")
     sven = login("Sven")
     sven.menu("Order Review", "Orders")
     sven.open("Acme")
@@ -158,11 +207,60 @@ def test_plain_course(company, login):
     picture(sven, '6-approved')
     sven.click("Confirm")
 
-    company.reload()
-    assert company.state in {'confirmed', 'processing'}
-    assert company.review_state == 'approved'
-    assert [s.opinion for s in company.review_signoffs] == [
+    sale.reload()
+    assert sale.state in {'confirmed', 'processing'}
+    assert sale.review_state == 'approved'
+    assert [s.opinion for s in sale.review_signoffs] == [
         "Complete and within our policy.",
         "Capacity is there.",
         "The customer pays in time.",
         ]
+
+
+def test_change(company, login):
+    "A confirmed order is changed after a review, and production is told"
+    amendment = create_amendment(company, "Beta")
+    sven = login("Sven")
+    sven.menu("Order Review", "Amendments")
+    sven.open("Beta")
+    sven.click("Submit for Review")
+    dialog = sven.page.locator('.modal-content:visible')
+    assert "10 → 12" in dialog.locator(
+        'textarea[name="changes"]').input_value()
+    picture(sven, 'change-1-submit')
+    dialog.get_by_text("Submit", exact=True).click()
+    sven.wait()
+    assert not sven.visible("Submit for Review")
+
+    petra = login("Petra")
+    petra.menu("Order Review", "My Sign-offs")
+    petra.open("Beta")
+    picture(petra, 'change-2-sign-off')
+    petra.page.locator('textarea[name="opinion"]').fill("There is glass left.")
+    petra.click("Approve")
+
+    sven = login("Sven")
+    sven.menu("Order Review", "Amendments")
+    sven.click("To Validate")
+    sven.open("Beta")
+    sven.click("Validate")
+    picture(sven, 'change-3-validate')
+    sven.page.get_by_text("OK", exact=True).click()
+    sven.wait()
+
+    petra = login("Petra")
+    petra.menu("Order Review", "Acknowledgements")
+    picture(petra, 'change-4-acknowledgements')
+    petra.open("Beta")
+    petra.click("Acknowledge")
+    picture(petra, 'change-5-acknowledged')
+    assert not petra.visible("Acknowledge")
+
+    amendment.reload()
+    assert amendment.state == 'validated'
+    sale = amendment.sale
+    assert [l.quantity for l in sale.lines] == [12]
+    assert {
+        str(a.origin): a.employee and a.employee.rec_name
+        for a in sale.acknowledgements} == {
+            str(amendment): "Petra", str(sale): None}

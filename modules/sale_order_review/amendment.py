@@ -46,7 +46,15 @@ class Amendment(metaclass=PoolMeta):
 
     company = fields.Function(
         fields.Many2One('company.company', "Company"),
-        'on_change_with_company', searcher='search_company')
+        'on_change_with_company', searcher='search_sale_field')
+    party = fields.Function(
+        fields.Many2One(
+            'party.party', "Party",
+            context={
+                'company': Eval('company', -1),
+                },
+            depends={'company'}),
+        'on_change_with_party', searcher='search_sale_field')
     reason = fields.Text(
         "Reason",
         states={
@@ -109,8 +117,12 @@ class Amendment(metaclass=PoolMeta):
     def on_change_with_company(self, name=None):
         return self.sale.company if self.sale else None
 
+    @fields.depends('sale', '_parent_sale.party')
+    def on_change_with_party(self, name=None):
+        return self.sale.party if self.sale else None
+
     @classmethod
-    def search_company(cls, name, clause):
+    def search_sale_field(cls, name, clause):
         return [('sale.' + clause[0], *clause[1:])]
 
     def get_review(self, name):
@@ -894,6 +906,12 @@ class Signoff(metaclass=PoolMeta):
                 },
             help="What the amendment does to what is planned and invoiced."),
         'get_amended')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        # The lines are still those before the change
+        cls.sale_lines.states['invisible'] = Bool(Eval('amendment'))
 
     @classmethod
     def get_amended(cls, signoffs, names):
