@@ -63,7 +63,7 @@ DEPARTMENTS = [
         'GM'),
     ]
 
-_SALES = ['sale.group_sale']
+_SALES = ['sale.group_sale', 'sale_amendment.group_sale_amendment']
 _REVIEW = ['sale_order_review.group_review']
 PEOPLE = [
     Person(

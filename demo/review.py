@@ -29,6 +29,7 @@ RULES = [
             'signatories': 'number',
             'number': 2,
             'deadline': 3,
+            'checklist': 'checklist_finance',
             'aspects': ['parties', 'prices', 'payment'],
             }),
     ("Standing of new customers", 'FIN', 2, {
@@ -40,10 +41,12 @@ RULES = [
             'customised': True,
             'signatories': 'head',
             'deadline': 5,
+            'checklist': 'checklist_technical',
             'aspects': ['products', 'requirements'],
             }),
     ("Capacity and dates", 'PROD', 2, {
             'product_category': "Industrial Panels",
+            'subjects': ['sale.sale', 'sale.amendment'],
             'aspects': ['products', 'quantities', 'dates', 'delivery'],
             }),
     ("Capacity and dates of outdoor displays", 'PROD', 2, {
@@ -58,6 +61,7 @@ RULES = [
             'abroad': True,
             'minimum_amount': Decimal(100_000),
             'deadline': 3,
+            'checklist': 'checklist_contract',
             'aspects': ['parties', 'payment', 'delivery', 'terms'],
             }),
     ("Price below the usual margin", 'GM', 3, {
@@ -144,6 +148,11 @@ OPINIONS = {
 
 def create_rules():
     create_sequences()
+    Configuration = Pool().get('sale.configuration')
+    Configuration.write([Configuration(1)], {
+            'review_executing_departments': [
+                ('add', [find('company.department', code='PROD').id])],
+            })
     Rule = Pool().get('sale.review.rule')
     models = {
         'party_category': 'party.category',
@@ -155,6 +164,9 @@ def create_rules():
         for field, model in models.items():
             if field in values:
                 values[field] = find(model, name=values[field]).id
+        if 'checklist' in values:
+            values['checklist'] = ref(
+                f"sale_order_review.{values['checklist']}")
         department = find('company.department', code=code)
         to_create.append({
                 'sequence': i,
@@ -197,8 +209,9 @@ def create_current():
     for create in progress([
                 create_drafts, create_quotations, create_first_stage,
                 create_second_stage, create_third_stage, create_returned,
-                create_second_round, create_withdrawn, create_approved,
-                create_processing]):
+                create_second_round, create_asked, create_conditional,
+                create_withdrawn, create_approved, create_processing,
+                create_changes]):
         create()
     run(forget_notifications)
 
@@ -305,6 +318,57 @@ def create_second_round():
     backdate(order, working_days(1), due=today())
 
 
+def create_asked():
+    "Legal waits for the answer of the customer"
+    order = request(
+        'sales2', "Saimaa Paperikone Oy", [('IP-24', 9)],
+        description="Panels for the drying section")
+    sign([order], 'SALES')
+    for (code, _), ids in get_pending([order], 'LEGAL').items():
+        act(SIGNATORIES[code][0], ask, ids,
+            "Clause 14 asks for 15 % penalty: is 5 % acceptable?")
+
+
+def ask(ids, question):
+    Signoff = Pool().get('sale.review.signoff')
+    Signoff.pause(
+        Signoff.browse(ids), 'customer', 'email', question,
+        today() + dt.timedelta(days=3))
+
+
+def create_conditional():
+    "Production approves on a condition that holds the shipment"
+    order = request(
+        'sales', "Elbe Anlagenbau GmbH", [('IP-24', 4)],
+        description="Panels for a test stand")
+    sign([order], 'SALES')
+    for (code, _), ids in get_pending([order], 'PROD').items():
+        act(SIGNATORIES[code][0], impose, ids, "Burn-in report of the panels",
+            find_department('QA'))
+    while sign([order]):
+        pass
+    backdate(order, working_days(3))
+    click([order], 'confirm', 'orderdesk')
+
+
+def find_department(code):
+    return run(lambda: find('company.department', code=code).id)
+
+
+def impose(ids, name, department):
+    pool = Pool()
+    Condition = pool.get('sale.review.condition')
+    Signoff = pool.get('sale.review.signoff')
+    Condition.create([{
+                'signoff': id_,
+                'name': name,
+                'department': department,
+                'due_date': today() + dt.timedelta(days=5),
+                'gate': 'shipment',
+                } for id_ in ids])
+    Signoff.approve_with_conditions(Signoff.browse(ids))
+
+
 def create_withdrawn():
     order = request(
         'sales2', "Lofotfisk Eksport AS", [('PC-12', 4)],
@@ -344,6 +408,58 @@ def create_processing():
                 'sales', "Trønder Maskin AS", [('TS-10', 6), ('CS-05', 6)],
                 4, description="Screens for the workshop"),
             ])
+
+
+def create_changes():
+    "One that waits for Production, and one that it has agreed to"
+    orders = [
+        Order(
+            'sales', "Jærbu Robotikk AS", [('IP-24', 5)], 6,
+            description="Second robot cell"),
+        Order(
+            'sales2', "Norrsken Automation AB", [('IP-24', 7)], 5,
+            description="Panels for the paint shop"),
+        ]
+    finish(orders)
+    waiting, agreed = orders
+    change(waiting, 6, "Telephone call of the customer: one more cell.")
+    amendment = change(
+        agreed, 8, "E-mail of the customer: a spare panel with it.")
+    while sign([agreed]):
+        pass
+    act(agreed.login, validate, amendment)
+
+
+def change(order, quantity, reason):
+    "Submit another quantity of the first line of the order for review"
+    def change():
+        pool = Pool()
+        Amendment = pool.get('sale.amendment')
+        Review = pool.get('sale.review')
+        Sale = pool.get('sale.sale')
+        line = Sale(order.id).lines[0]
+        amendment, = Amendment.create([{
+                    'sale': order.id,
+                    'date': today(),
+                    'reason': reason,
+                    'asked_by': 'customer',
+                    'lines': [('create', [{
+                                    'action': 'line',
+                                    'line': line.id,
+                                    'product': line.product.id,
+                                    'quantity': quantity,
+                                    'unit': line.unit.id,
+                                    'unit_price': line.unit_price,
+                                    }])],
+                    }])
+        Review.submit([amendment])
+        return amendment.id
+    return act(order.login, change)
+
+
+def validate(id_):
+    Amendment = Pool().get('sale.amendment')
+    Amendment.validate_amendment([Amendment(id_)])
 
 
 def request(*args, **values):
