@@ -291,7 +291,7 @@ def create_returned():
         comment="Liability of the supplier without limit.")
     sign([order], 'SALES')
     return_(
-        order, 'LEGAL',
+        order, 'LEGAL', 'terms',
         "Unlimited liability cannot be accepted: agree on a limit of the "
         "contract value and submit again.")
     backdate(order, working_days(2))
@@ -306,7 +306,7 @@ def create_second_round():
     for department in ['SALES', 'PROD', 'RD']:
         sign([order], department)
     return_(
-        order, 'FIN',
+        order, 'FIN', 'credit',
         "30 days at most for this customer, or an advance payment.")
     backdate(order, working_days(4))
     term = run(lambda: find(
@@ -515,15 +515,15 @@ def sign(orders, department=None, number=None):
     return bool(pending)
 
 
-def return_(order, department, opinion):
+def return_(order, department, cause, opinion):
     for (code, _), ids in get_pending([order], department).items():
-        act(SIGNATORIES[code][0], decide, ids, 'return_', opinion)
+        act(SIGNATORIES[code][0], decide, ids, 'return_', opinion, cause)
 
 
-def decide(ids, button, opinion):
+def decide(ids, button, opinion, cause=None):
     Signoff = Pool().get('sale.review.signoff')
     signoffs = Signoff.browse(ids)
-    Signoff.write(signoffs, {'opinion': opinion})
+    Signoff.write(signoffs, {'opinion': opinion, 'cause': cause})
     getattr(Signoff, button)(signoffs)
 
 

@@ -218,7 +218,7 @@ def approve(signoff, *names, opinion=None):
     sign(signoff, 'approve', *names, opinion=opinion)
 
 
-def sign(signoff, button, *names, opinion=None):
+def sign(signoff, button, *names, opinion=None, cause='other'):
     for name in names:
         with as_user(name):
             Signoff = Pool().get('sale.review.signoff')
@@ -226,7 +226,10 @@ def sign(signoff, button, *names, opinion=None):
             if opinion:
                 # As the client does
                 with Transaction().set_context(_check_access=True):
-                    Signoff.write([record], {'opinion': opinion})
+                    Signoff.write([record], {
+                            'opinion': opinion,
+                            'cause': cause if button == 'return_' else None,
+                            })
             getattr(Signoff, button)([Signoff(signoff.id)])
 
 

@@ -454,7 +454,8 @@ def test_foreign_signoff(world, orders, button, login, text):
         name, text = '', ''
     employees = [employee(n) for n in ["Tina", "Tom", "Fred"]]
     with changed(
-            'sale.review.signoff', id_, _sale_review=True, opinion="No"):
+            'sale.review.signoff', id_, _sale_review=True, opinion="No",
+            cause='other'):
         for context in [{}, *({'employee': e} for e in employees)]:
             with refused(name, text if not context else ''):
                 world[login](

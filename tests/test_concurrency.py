@@ -334,7 +334,7 @@ def test_sign_return(world, meet, meeting, login, department):
         for sale in create_orders('open', COUNT):
             ids = get(sale)['ids']
             world[login]('sale.review.signoff.write', [ids[department]], {
-                    'opinion': "No"})
+                    'opinion': "No", 'cause': 'other'})
             if meet:
                 meeting.barrier = threading.Barrier(2)
             faults = race(
@@ -362,7 +362,7 @@ def test_return_return(world, meet, meeting):
             ids = get(sale)['ids']
             for login, name in [('tina', 'Technical'), ('fred', 'Finance')]:
                 world[login]('sale.review.signoff.write', [ids[name]], {
-                        'opinion': "No"})
+                        'opinion': "No", 'cause': 'other'})
             if meet:
                 meeting.barrier = threading.Barrier(2)
             faults = race(

@@ -480,11 +480,35 @@ class ReviewsTestCase(ReviewTestCase):
             Signoff.approve([production])
         with self.assertRaisesRegex(SignoffError, "enter the reason"):
             sign(production, 'return_', "Paul", opinion="  ")
+        with self.assertRaisesRegex(SignoffError, "choose the cause"):
+            sign(production, 'return_', "Paul", opinion="No.", cause=None)
         with self.assertRaisesRegex(AccessError, "cannot give an opinion"):
             approve(production, "Frida", opinion="Fine")
         approve(production, "Paul")
         with self.assertRaisesRegex(SignoffError, "it is Approved"):
             approve(production, "Petra")
+
+    @with_company
+    def test_return_cause(self):
+        "Test the cause of a return is kept with the decision"
+        Signoff = Pool().get('sale.review.signoff')
+        create_rule(signatories='all')
+        signoff = get_signoff(self.submit(), "Production")
+        with as_user("Frida"), Transaction().set_context(_check_access=True):
+            with self.assertRaises(AccessError):
+                Signoff.write([signoff], {'cause': 'price'})
+        with as_user("Paul"), Transaction().set_context(_check_access=True):
+            Signoff.write([signoff], {'cause': 'price'})
+        approve(signoff, "Paul")
+        self.assertIsNone(Signoff(signoff.id).cause)
+        sign(
+            signoff, 'return_', "Petra", opinion="Too late.", cause='date')
+        approved, returned = Signoff(signoff.id).decisions
+        self.assertIsNone(approved.cause)
+        self.assertEqual(returned.cause, 'date')
+        with as_user("Petra"), Transaction().set_context(_check_access=True):
+            with self.assertRaises(AccessError):
+                Signoff.write([Signoff(signoff.id)], {'cause': 'price'})
 
     @with_company
     def test_sign_changed(self):

@@ -680,6 +680,17 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             'invisible': ~Eval('opinion_by'),
             },
         help="Who wrote the opinion, in whose decision only it is recorded.")
+    cause = fields.Selection(
+        'get_causes', "Cause of the Return", sort=False,
+        states={
+            'readonly': (
+                (Eval('state') != 'pending') | ~Eval('can_sign', False)),
+            'invisible': ~(
+                ((Eval('state') == 'pending') & Eval('can_sign', False))
+                | Bool(Eval('cause'))),
+            },
+        help="What kind of reason there is to return it.\n"
+        "Leave empty otherwise.")
     checklist = fields.Many2One(
         'sale.review.checklist', "Checklist", readonly=True,
         ondelete='RESTRICT',
@@ -774,6 +785,12 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def get_aspects(cls):
         return cls._get_rule_selection('aspects')
+
+    @classmethod
+    def get_causes(cls):
+        pool = Pool()
+        Decision = pool.get('sale.review.decision')
+        return Decision.fields_get(['cause'])['cause']['selection']
 
     @classmethod
     def _get_rule_selection(cls, name):
@@ -1105,7 +1122,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def _user_fields(cls):
         "The names of the fields that who can sign modifies"
-        return {'opinion', 'answers'}
+        return {'opinion', 'cause', 'answers'}
 
     @classmethod
     def lock_answers(cls, signoffs):
@@ -1318,6 +1335,10 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 raise SignoffError(gettext(
                         f'sale_order_review.msg_signoff_{decision}_opinion',
                         signoff=signoff.rec_name))
+            if decision == 'return' and not signoff.cause:
+                raise SignoffError(gettext(
+                        'sale_order_review.msg_signoff_return_cause',
+                        signoff=signoff.rec_name))
             for principal in principals:
                 decisions.append({
                         'signoff': signoff.id,
@@ -1327,6 +1348,8 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                         'decided_at': now,
                         'decision': decision,
                         'opinion': opinion,
+                        'cause': (
+                            signoff.cause if decision == 'return' else None),
                         'digest': signoff.review.digest,
                         })
             # A return closes the review, and with it its other sign-offs
@@ -1346,7 +1369,11 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             cls._close(signed, decision, now)
             # The next one gives an opinion of their own
             if partial:
-                cls.write(partial, {'opinion': None, 'opinion_by': None})
+                cls.write(partial, {
+                        'opinion': None,
+                        'opinion_by': None,
+                        'cause': None,
+                        })
         cls._decided(signoffs, decision)
         if decision == 'return':
             Review.return_(list({s.review for s in signed}))
@@ -1662,6 +1689,21 @@ class Decision(EvidenceMixin, ModelSQL, ModelView):
             ('return', "Returned"),
             ], "Decision", required=True, readonly=True, sort=False)
     opinion = fields.Text("Opinion", readonly=True)
+    cause = fields.Selection([
+            (None, ""),
+            ('incomplete', "Incomplete"),
+            ('error', "Error of Entry"),
+            ('infeasible', "Not Feasible"),
+            ('price', "Price"),
+            ('terms', "Terms"),
+            ('credit', "Credit"),
+            ('date', "Delivery Date"),
+            ('other', "Other"),
+            ], "Cause", readonly=True, sort=False,
+        states={
+            'invisible': Eval('decision') != 'return',
+            },
+        help="What kind of reason there was to return it.")
     digest = fields.Char(
         "Digest", required=True, readonly=True,
         help="The SHA-256 of the content to which the decision was given.")
