@@ -135,6 +135,12 @@ SIGNATORIES = {
     'LEGAL': ['legal'],
     'GM': ['manager'],
     }
+ANSWERS = {
+    'boolean': 'yes',
+    'number': Decimal(15),
+    'date': today() + dt.timedelta(days=25),
+    'text': "Nothing beyond the usual.",
+    }
 OPINIONS = {
     'SALES': "Complete, and the terms follow our policy.",
     'FIN': "No arrears, the payment terms are acceptable.",
@@ -333,7 +339,7 @@ def ask(ids, question):
     Signoff = Pool().get('sale.review.signoff')
     Signoff.pause(
         Signoff.browse(ids), 'customer', 'email', question,
-        today() + dt.timedelta(days=3))
+        today() + dt.timedelta(days=3), person="Aino Korhonen")
 
 
 def create_conditional():
@@ -521,9 +527,19 @@ def return_(order, department, cause, opinion):
 
 
 def decide(ids, button, opinion, cause=None):
-    Signoff = Pool().get('sale.review.signoff')
+    pool = Pool()
+    Answer = pool.get('sale.review.answer')
+    Signoff = pool.get('sale.review.signoff')
     signoffs = Signoff.browse(ids)
     Signoff.write(signoffs, {'opinion': opinion, 'cause': cause})
+    if button == 'approve':
+        for answer in Answer.search([('signoff', 'in', ids)]):
+            if not answer.editable:
+                continue
+            values = {'remark': "Taken into account."}
+            if answer.answer_type != 'measure':
+                values = {answer.answer_type: ANSWERS[answer.answer_type]}
+            Answer.write([answer], values)
     getattr(Signoff, button)(signoffs)
 
 
