@@ -419,7 +419,8 @@ class ReportingTestCase(ReviewTestCase):
         update(signoff, paused_since=today)
         self.assertEqual(get_color(signoff), '#777777')
         update(signoff, paused_since=None)
-        sign(signoff, 'return_', "Paul", opinion="No.", cause='date')
+        with on(today):
+            sign(signoff, 'return_', "Paul", opinion="No.", cause='date')
         self.assertEqual(get_color(signoff), '#a94442')
         self.assertEqual(get_color(waiting), '#777777')
 
