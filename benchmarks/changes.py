@@ -78,7 +78,8 @@ def _amend(database, orders):
     seller('sale.sale', 'quote', orders)
     approve('sale.sale', orders)
     seller('sale.sale', 'confirm', orders)
-    seller('sale.sale', 'process', orders)
+    # As the queue does
+    run(database, _process, orders)
     sql(database, 'DELETE FROM ir_queue')
     lines = dict(sql(database, """
         SELECT sale, min(id) FROM sale_line WHERE sale = ANY(%s)
@@ -96,6 +97,11 @@ def _amend(database, orders):
                 } for order in orders])
     approve('sale.amendment', ids)
     return ids
+
+
+def _process(orders):
+    Sale = Pool().get('sale.sale')
+    Sale.process(Sale.browse(orders))
 
 
 def measures(options):

@@ -7,8 +7,8 @@ import pytest
 
 from trytond.pool import Pool
 
-from .rpc import activate_world, server
-from .test_access import World, get, order, refused, search
+from .rpc import Fault, activate_world, server
+from .test_access import World, get, order, refused, search, unchanged
 
 pytestmark = pytest.mark.xdist_group('reporting_access')
 
@@ -63,14 +63,14 @@ def test_write(world, model):
     id_, *_ = world.adam(f'{model}.search', [], 0, None, None)
     for login in ['sam', 'tina', 'audi', 'adam']:
         client = world[login]
-        with refused():
-            client(f'{model}.create', [{'number': 1}])
-        with refused():
-            client(f'{model}.write', [id_], {'number': 1})
-        with refused():
-            client(f'{model}.copy', [id_], {})
-        with refused():
-            client(f'{model}.delete', [id_])
+        for method, params in [
+                ('create', [[{'number': 1}]]),
+                ('write', [[id_], {'number': 1}]),
+                ('copy', [[id_], {}]),
+                ('delete', [[id_]]),
+                ]:
+            with unchanged(), pytest.raises(Fault):
+                client(f'{model}.{method}', *params)
 
 
 @pytest.mark.parametrize('model', MODELS)
@@ -85,22 +85,6 @@ def test_companies(world, model):
         world.olga(f'{model}.read', ids, ['number'], **context)
     with refused():
         world.olga.wizard(OPEN, 'start', model, ids, **context)
-
-
-def test_filter(world):
-    "What is asked for is part of the query, not of its text"
-    model = PREFIX + 'department'
-    for context in [
-            {'from_date': "' OR 1=1"},
-            {'department': "1 OR 1=1"},
-            {'period': "month'); --"},
-            ]:
-        try:
-            found = world.adam(
-                f'{model}.search', [], 0, None, None, **context)
-        except Exception:
-            continue
-        assert len(found) <= 2
 
 
 def test_open(world):
