@@ -26,7 +26,8 @@ def main():
         prog='benchmarks', description=__doc__.split('\n')[0])
     parser.add_argument(
         'rows', nargs='*', metavar='row',
-        help="no_rule, review, confirm, inbox or memory (default: all)")
+        help="no_rule, review, confirm, inbox, memory, amendment, measures or "
+        "log (default: all)")
     parser.add_argument(
         '--times', type=int, default=10,
         help="how often what takes long is repeated (default: %(default)s)")
@@ -50,11 +51,13 @@ def main():
     warnings.simplefilter('ignore', DeprecationWarning)
     with postgresql.run() as uri:
         postgresql.configure(uri)
+        from .changes import amendment, log, measures
         from .inbox import inbox
         from .memory import memory
         from .orders import confirm, no_rule, review
         rows = {f.__name__: f for f in [
-                no_rule, review, confirm, inbox, memory]}
+                no_rule, review, confirm, inbox, memory, amendment, measures,
+                log]}
         if unknown := set(options.rows) - rows.keys():
             parser.error(f"unknown row: {', '.join(sorted(unknown))}")
         set_up()

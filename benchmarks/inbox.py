@@ -61,7 +61,6 @@ class Inbox:
                 readonly=True):
             pool = Pool()
             ActWindow = pool.get('ir.action.act_window')
-            Signoff = pool.get('sale.review.signoff')
             action = ActWindow(company.ref(
                     'sale_order_review.act_signoff_form'))
             decoder = PYSONDecoder(self.client.context)
@@ -70,15 +69,9 @@ class Inbox:
                 for d in action.act_window_domains]
             self.domain = domains[0][0]
             self.counted = [d for d, count in domains if count]
-            view = action.act_window_views[0].view
-            fields = Signoff.fields_view_get(view.id, 'tree')['fields']
-        self.names = ['rec_name', '_timestamp', '_write', '_delete']
-        for name, field in fields.items():
-            self.names.append(name)
-            if field['type'] in {'many2one', 'reference'}:
-                self.names.append(f'{name}.rec_name')
-            elif field['type'] in {'selection', 'multiselection'}:
-                self.names.append(f'{name}:string')
+        self.names = get_names(
+            self.client, 'sale.review.signoff',
+            'sale_order_review.act_signoff_form')
 
     def open(self):
         model = 'sale.review.signoff'
@@ -87,6 +80,25 @@ class Inbox:
         self.client(model, 'read', ids, self.names)
         for domain in self.counted:
             self.client(model, 'search_count', domain, 0, 1000)
+
+
+def get_names(client, model, action):
+    "Return the names that the client reads for the list of the action"
+    with Transaction().start(
+            client.database, client.user, context=client.context,
+            readonly=True):
+        pool = Pool()
+        ActWindow = pool.get('ir.action.act_window')
+        view = ActWindow(company.ref(action)).act_window_views[0].view
+        fields = pool.get(model).fields_view_get(view.id, 'tree')['fields']
+    names = ['rec_name', '_timestamp', '_write', '_delete']
+    for name, field in fields.items():
+        names.append(name)
+        if field['type'] in {'many2one', 'reference'}:
+            names.append(f'{name}.rec_name')
+        elif field['type'] in {'selection', 'multiselection'}:
+            names.append(f'{name}:string')
+    return names
 
 
 def fill(database, signoffs):

@@ -45,15 +45,15 @@ def submit(sales):
     Pool().get('sale.review').submit(sales)
 
 
-def signoffs(sales):
-    "Return the ids of the sign-offs of the sales by department"
+def signoffs(sales, database='ours'):
+    "Return the ids of the open sign-offs of the sales by department"
     ids = {name: [] for name in company.DEPARTMENTS}
-    for name, id_ in sql('ours', """
+    for name, id_ in sql(database, """
             SELECT d.name, s.id
             FROM sale_review_signoff s
             JOIN sale_review r ON r.id = s.review
             JOIN company_department d ON d.id = s.department
-            WHERE r.sale = ANY(%s)""", [sales]):
+            WHERE r.sale = ANY(%s) AND r.state = 'open'""", [sales]):
         ids[name].append(id_)
     return list(ids.values())
 

@@ -746,6 +746,8 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             ('carried', "Carried Over"),
             ('cancelled', "Cancelled"),
             ], "State", required=True, readonly=True, sort=False)
+    calendar_color = fields.Function(
+        fields.Char("Color"), 'get_calendar_color')
 
     @classmethod
     def __setup__(cls):
@@ -1070,6 +1072,33 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                             decision.employee,
                             list(User.get_employees() or [])))),
                 ])
+
+    @classmethod
+    def get_calendar_color(cls, signoffs, name):
+        pool = Pool()
+        Date = pool.get('ir.date')
+        colors = {}
+        for company, c_signoffs in _group_by_company(
+                signoffs, lambda s: s.company):
+            with Transaction().set_context(company=company.id):
+                today = Date.today()
+            for signoff in c_signoffs:
+                colors[signoff.id] = signoff._get_calendar_color(today)
+        return colors
+
+    def _get_calendar_color(self, today):
+        "As the list shows the deadline and the state"
+        if self.state == 'pending' and not self.paused_since:
+            if self.deadline < today:
+                return '#a94442'
+            elif self.deadline == today:
+                return '#8a6d3b'
+            return '#267f82'
+        elif self.state == 'returned':
+            return '#a94442'
+        elif self.state in _SIGNED:
+            return '#3c763d'
+        return '#777777'
 
     @classmethod
     def view_attributes(cls):
