@@ -589,9 +589,15 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     @classmethod
     def _get_review_missing(cls, sales):
         "Return by sale the list of texts of what its review misses"
+        cls._check_history(sales)
+        return cls._get_unreviewed(sales)
+
+    @classmethod
+    def _get_unreviewed(cls, sales):
+        """Return as _get_review_missing the sales that must be reviewed and
+        are not approved as they are"""
         pool = Pool()
         Rule = pool.get('sale.review.rule')
-        cls._check_history(sales)
         matching, failed = Rule.get_matching(sales)
         missing = cls._get_unapproved({
                 s: rules for s, rules in matching.items()
@@ -613,7 +619,9 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
             review = reviews.get(sale)
             if not review or review.state not in {'open', 'approved'}:
                 message = 'msg_review_required'
-                if sale.review_state == 'none':
+                if sale.state in {'draft', 'cancelled'}:
+                    message = 'msg_review_required_draft'
+                elif sale.review_state == 'none':
                     # Its button is not shown
                     message = 'msg_review_required_quoted'
                 departments = {r.department: None for r in rules}
