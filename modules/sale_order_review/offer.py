@@ -30,7 +30,7 @@ class Sale(metaclass=PoolMeta):
 
     @classmethod
     def check_offer(cls, sales):
-        """Check that the offers of the sales may be printed and sent, and raise
+        """Check that the offers of the sales may leave, and raise
         ReviewRequiredError with all that is missing"""
         if missing := cls.get_offer_missing(sales):
             raise ReviewRequiredError(gettext(

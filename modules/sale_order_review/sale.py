@@ -542,12 +542,17 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         table = cls.__table__()
         other = cls.__table__()
         orders = {}
-        cursor.execute(*table.join(other,
-                condition=(other.party == table.party)
-                & (other.company == table.company)
-                & (other.id != table.id)
-                & other.state.in_(['confirmed', 'processing', 'done'])
-                ).select(
+        condition = (
+            (other.party == table.party)
+            & (other.company == table.company)
+            & (other.id != table.id)
+            & other.state.in_(['confirmed', 'processing', 'done']))
+        if transaction.context.get('_sale_review_past'):
+            condition &= (
+                (other.sale_date < table.sale_date)
+                | ((other.sale_date == table.sale_date)
+                    & (other.id < table.id)))
+        cursor.execute(*table.join(other, condition=condition).select(
                 table.id, Min(other.sale_date),
                 where=fields.SQL_OPERATORS['in'](
                     table.id, [s.id for s in sales]),
@@ -561,16 +566,23 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
 
     @classmethod
     def _get_review_customer(cls, sales):
-        "Return the names of the criteria on the orders of the customer"
+        """Return the names of the criteria on the orders of the customer
+
+        With _sale_review_past in the context they are those at the date of
+        each sale."""
         pool = Pool()
         Configuration = pool.get('sale.configuration')
         Date = pool.get('ir.date')
         period = Configuration(1).get_multivalue('review_new_customer')
-        since = Date.today() - period if period else None
+        past = Transaction().context.get('_sale_review_past')
+        today = Date.today()
         orders = cls._get_review_orders(sales)
         customers = {}
         for sale in sales:
             date = orders.get(sale.id)
+            since = None
+            if period:
+                since = (sale.sale_date if past else today) - period
             customers[sale] = names = set()
             if sale.id not in orders:
                 names.add('first_order')
