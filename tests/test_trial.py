@@ -194,7 +194,8 @@ class TrialTestCase(ReviewTestCase):
         "Test the number of queries does not depend on the orders"
         rules = [
             create_rule(minimum_amount=100, active=False),
-            create_rule("Finance", maximum_margin=Decimal('0.5'), active=False),
+            create_rule(
+                "Finance", maximum_margin=Decimal('0.5'), active=False),
             create_rule("Sales", new_customer=True, active=False),
             ]
         counts = []
