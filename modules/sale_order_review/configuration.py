@@ -33,6 +33,10 @@ review_new_customer = fields.TimeDelta(
         ('review_new_customer', '>=', TimeDelta()),
         ],
     help="How long after its first order a customer is still new.")
+review_offer = fields.Boolean(
+    "Offers after Review",
+    help="Check to refuse to print and send the offer of an order that must "
+    "be reviewed before it is approved.")
 
 
 class Configuration(metaclass=PoolMeta):
@@ -49,6 +53,7 @@ class Configuration(metaclass=PoolMeta):
     review_reminder = fields.MultiValue(review_reminder)
     review_escalation = fields.MultiValue(review_escalation)
     review_new_customer = fields.MultiValue(review_new_customer)
+    review_offer = fields.MultiValue(review_offer)
 
     @classmethod
     def multivalue_model(cls, field):
@@ -57,7 +62,7 @@ class Configuration(metaclass=PoolMeta):
             return pool.get('sale.configuration.sequence')
         elif field in {
                 'review_reminder', 'review_escalation',
-                'review_new_customer'}:
+                'review_new_customer', 'review_offer'}:
             return pool.get('sale.configuration.review')
         return super().multivalue_model(field)
 
@@ -109,6 +114,7 @@ class ConfigurationReview(CompanyValueMixin, ModelSQL):
     review_reminder = review_reminder
     review_escalation = review_escalation
     review_new_customer = review_new_customer
+    review_offer = review_offer
 
     @classmethod
     def default_review_reminder(cls):

@@ -1224,16 +1224,10 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         """
         pool = Pool()
         Department = pool.get('company.department')
-        UserEmployee = pool.get('res.user-company.employee')
         problems = []
         signatories = Department.get_signatories(
             {s['department'] for p in plans for s in p.signoffs}, today)
-        users = {r.employee for r in UserEmployee.search([
-                    ('employee', 'in', list({
-                                e.id for a in signatories.values()
-                                for e in a})),
-                    ('user.active', '=', True),
-                    ])}
+        users = _get_employees_with_user(signatories)
         for plan in plans:
             date = today
             for _, signoffs in groupby(
@@ -1254,15 +1248,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                     signoff['planned'] = company.add_working_days(
                         date, signoff['working_days'])
                     stage_date = max(stage_date, signoff['planned'])
-                    able = {e: p for e, p in acting.items() if e in users}
-                    # Who acts for others does not make more persons sign
-                    number = min(len(able), len(set().union(*able.values())))
-                    needed = 1
-                    if signoff['signatories'] == 'number':
-                        needed = signoff['number']
-                    elif signoff['signatories'] == 'all':
-                        number = len(set().union(*able.values()))
-                        needed = max(len(set().union(*acting.values())), 1)
+                    number, needed = _count_signatories(
+                        acting, users, signoff['signatories'],
+                        signoff['number'])
                     if number < needed:
                         problems.append(gettext(
                                 'sale_order_review.msg_submit_nobody',
@@ -1834,6 +1822,33 @@ def _filter_signatories(signatories, kind, department, excluded):
         if principals:
             result[employee] = principals
     return result
+
+
+def _get_employees_with_user(signatories):
+    "Return the set of the signatories of the departments who have a user"
+    pool = Pool()
+    UserEmployee = pool.get('res.user-company.employee')
+    return {r.employee for r in UserEmployee.search([
+                ('employee', 'in', list({
+                            e.id for a in signatories.values() for e in a})),
+                ('user.active', '=', True),
+                ])}
+
+
+def _count_signatories(acting, users, kind, number):
+    """Return how many persons can sign and how many must
+
+    acting are those who can act, users are those who have a user."""
+    able = {e: p for e, p in acting.items() if e in users}
+    # Who acts for others does not make more persons sign
+    count = min(len(able), len(set().union(*able.values())))
+    needed = 1
+    if kind == 'number':
+        needed = number
+    elif kind == 'all':
+        count = len(set().union(*able.values()))
+        needed = max(len(set().union(*acting.values())), 1)
+    return count, needed
 
 
 def _format_employees(employees):

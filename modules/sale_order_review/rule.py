@@ -14,10 +14,15 @@ from trytond.model.exceptions import AccessError
 from trytond.model.modelstorage import EvalEnvironment
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool
-from trytond.pyson import Bool, Eval, PYSONDecoder
-from trytond.transaction import Transaction, without_check_access
+from trytond.pyson import Bool, Eval, If, PYSONDecoder
+from trytond.transaction import (
+    Transaction, inactive_records, without_check_access)
 
 from .exceptions import RuleChecklistWarning, RuleError, RuleValidationError
+from .review import (
+    _count_signatories, _filter_signatories, _get_employees_with_user,
+    _group_by_company)
+from .sale import _parents
 
 
 class Rule(
@@ -161,6 +166,14 @@ class Rule(
     currency = fields.Function(
         fields.Many2One('currency.currency', "Currency"),
         'on_change_with_currency')
+    warnings = fields.Function(
+        fields.Text(
+            "Warnings",
+            states={
+                'invisible': ~Eval('warnings'),
+                },
+            help="What prevents the rule from working as it is meant to."),
+        'get_warnings', searcher='search_warnings')
 
     _rules_cache = Cache('sale.review.rule', context=False)
 
@@ -225,6 +238,96 @@ class Rule(
             self.country = None
 
     @classmethod
+    @without_check_access
+    def get_warnings(cls, rules, name):
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Department = pool.get('company.department')
+        warnings = {}
+        for company, c_rules in _group_by_company(
+                cls.browse(rules), lambda r: r.company):
+            with Transaction().set_context(company=company.id):
+                signatories = Department.get_signatories(
+                    {r.department for r in c_rules}, Date.today())
+                users = _get_employees_with_user(signatories)
+                for rule in c_rules:
+                    warnings[rule.id] = '\n'.join([
+                            *rule._get_signatory_warnings(
+                                signatories[rule.department.id], users),
+                            *rule._get_warnings()]) or None
+        return warnings
+
+    def _get_signatory_warnings(self, signatories, users):
+        acting = _filter_signatories(
+            signatories, self.signatories, self.department, set())
+        number, needed = _count_signatories(
+            acting, users, self.signatories, self.number)
+        if number < needed:
+            yield gettext(
+                'sale_order_review.msg_rule_warning_signatories',
+                department=self.department.rec_name,
+                number=number,
+                needed=needed)
+
+    def _get_warnings(self):
+        "Yield the texts of what is wrong with the rule itself"
+        for name in ['department', 'checklist', *self.criteria()]:
+            if self._fields[name]._type != 'many2one':
+                continue
+            record = getattr(self, name)
+            if record and not getattr(record, 'active', True):
+                yield gettext(
+                    'sale_order_review.msg_rule_warning_inactive',
+                    **self.__names__(name), value=record.rec_name)
+        if self.checklist and not self.checklist.points:
+            yield gettext(
+                'sale_order_review.msg_rule_checklist_empty',
+                rule=self.rec_name,
+                checklist=self.checklist.rec_name)
+        if self.abroad and self.country:
+            address = self.company.party.address_get()
+            if address and address.country == self.country:
+                yield gettext(
+                    'sale_order_review.msg_rule_warning_abroad',
+                    country=self.country.rec_name)
+        if (self.product and self.product_category
+                and self.product_category.id not in _parents(
+                    self.product.categories_all)):
+            yield gettext(
+                'sale_order_review.msg_rule_warning_product',
+                product=self.product.rec_name,
+                category=self.product_category.rec_name)
+        if self.condition:
+            try:
+                self._try_condition()
+            except Exception as exception:
+                yield gettext(
+                    'sale_order_review.msg_rule_condition_invalid',
+                    rule=self.rec_name,
+                    condition=self.condition,
+                    exception=exception)
+
+    @classmethod
+    def search_warnings(cls, name, clause):
+        _, operator, value = clause
+        with inactive_records():
+            rules = cls.search([])
+        text = (value or '').strip('%').lower()
+        found = [
+            id_ for id_, warnings in cls.get_warnings(rules, name).items()
+            if warnings and text in warnings.lower()]
+        negative = operator.startswith(('!', 'not'))
+        # No value is what those without warnings have
+        return [('id', 'in' if negative == (value is None) else 'not in',
+                found)]
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual', If(Bool(Eval('warnings')), 'warning', '')),
+            ]
+
+    @classmethod
     def validate_fields(cls, rules, field_names):
         super().validate_fields(rules, field_names)
         cls.check_numbers(rules, field_names)
@@ -258,27 +361,30 @@ class Rule(
     def check_condition(cls, rules, field_names=None):
         """Check that the conditions decode and that they evaluate to a boolean
         with a record of each of their subjects"""
-        pool = Pool()
         if field_names and not (field_names & {'condition', 'subjects'}):
             return
         for rule in rules:
             if not rule.condition:
                 continue
             try:
-                PYSONDecoder(noeval=True).decode(rule.condition)
-                for subject in rule.subjects:
-                    Model = pool.get(cls.criteria_model(subject))
-                    _check_names(json.loads(rule.condition), Model)
-                    for record in Model.search(
-                            [('company', '=', rule.company.id)],
-                            order=[('id', 'DESC')], limit=1):
-                        rule._evaluate_condition(record)
+                rule._try_condition()
             except Exception as exception:
                 raise RuleValidationError(gettext(
                         'sale_order_review.msg_rule_condition_invalid',
                         rule=rule.rec_name,
                         condition=rule.condition,
                         exception=exception)) from exception
+
+    def _try_condition(self):
+        pool = Pool()
+        PYSONDecoder(noeval=True).decode(self.condition)
+        for subject in self.subjects:
+            Model = pool.get(self.criteria_model(subject))
+            _check_names(json.loads(self.condition), Model)
+            for record in Model.search(
+                    [('company', '=', self.company.id)],
+                    order=[('id', 'DESC')], limit=1):
+                self._evaluate_condition(record)
 
     @classmethod
     def check_checklist(cls, rules, field_names=None):
@@ -399,7 +505,6 @@ class Rule(
     @classmethod
     def _get_matching(cls, records, subject=None):
         matching, failed, values = {}, {}, {}
-        criteria = cls.criteria()
         by_company = defaultdict(list)
         for record in records:
             by_company[record.company].append(record)
@@ -409,16 +514,8 @@ class Rule(
                 matching.update((r, []) for r in records)
                 values.update((r, {}) for r in records)
                 continue
-            names = sorted({
-                    value for name, value in criteria.items()
-                    # Not in {None, False}, which holds 0
-                    if any(
-                        getattr(r, name) is not None
-                        and getattr(r, name) is not False
-                        for r in rules)})
             with Transaction().set_context(company=company.id):
-                Model = records[0].__class__
-                values.update(Model.get_review_values(records, names))
+                values.update(cls.get_values(records, rules))
                 for record in records:
                     try:
                         ids = [
@@ -431,6 +528,19 @@ class Rule(
                         # Read at once those that are used
                         matching[record] = cls.browse(ids)
         return matching, failed, values
+
+    @classmethod
+    def get_values(cls, records, rules):
+        """Return by record of a model the values of the criteria that the
+        rules use"""
+        names = {
+            value for name, value in cls.criteria().items()
+            # Not in {None, False}, which holds 0
+            if any(
+                getattr(r, name) is not None
+                and getattr(r, name) is not False
+                for r in rules)}
+        return records[0].__class__.get_review_values(records, sorted(names))
 
     def match(self, pattern, match_none=False):
         pattern = pattern.copy()

@@ -542,12 +542,17 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         table = cls.__table__()
         other = cls.__table__()
         orders = {}
-        cursor.execute(*table.join(other,
-                condition=(other.party == table.party)
-                & (other.company == table.company)
-                & (other.id != table.id)
-                & other.state.in_(['confirmed', 'processing', 'done'])
-                ).select(
+        condition = (
+            (other.party == table.party)
+            & (other.company == table.company)
+            & (other.id != table.id)
+            & other.state.in_(['confirmed', 'processing', 'done']))
+        if transaction.context.get('_sale_review_past'):
+            condition &= (
+                (other.sale_date < table.sale_date)
+                | ((other.sale_date == table.sale_date)
+                    & (other.id < table.id)))
+        cursor.execute(*table.join(other, condition=condition).select(
                 table.id, Min(other.sale_date),
                 where=fields.SQL_OPERATORS['in'](
                     table.id, [s.id for s in sales]),
@@ -561,16 +566,23 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
 
     @classmethod
     def _get_review_customer(cls, sales):
-        "Return the names of the criteria on the orders of the customer"
+        """Return the names of the criteria on the orders of the customer
+
+        With _sale_review_past in the context they are those at the date of
+        each sale."""
         pool = Pool()
         Configuration = pool.get('sale.configuration')
         Date = pool.get('ir.date')
         period = Configuration(1).get_multivalue('review_new_customer')
-        since = Date.today() - period if period else None
+        past = Transaction().context.get('_sale_review_past')
+        today = Date.today()
         orders = cls._get_review_orders(sales)
         customers = {}
         for sale in sales:
             date = orders.get(sale.id)
+            since = None
+            if period:
+                since = (sale.sale_date if past else today) - period
             customers[sale] = names = set()
             if sale.id not in orders:
                 names.add('first_order')
@@ -589,9 +601,15 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     @classmethod
     def _get_review_missing(cls, sales):
         "Return by sale the list of texts of what its review misses"
+        cls._check_history(sales)
+        return cls._get_unreviewed(sales)
+
+    @classmethod
+    def _get_unreviewed(cls, sales):
+        """Return as _get_review_missing the sales that must be reviewed and
+        are not approved as they are"""
         pool = Pool()
         Rule = pool.get('sale.review.rule')
-        cls._check_history(sales)
         matching, failed = Rule.get_matching(sales)
         missing = cls._get_unapproved({
                 s: rules for s, rules in matching.items()
@@ -613,7 +631,9 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
             review = reviews.get(sale)
             if not review or review.state not in {'open', 'approved'}:
                 message = 'msg_review_required'
-                if sale.review_state == 'none':
+                if sale.state in {'draft', 'cancelled'}:
+                    message = 'msg_review_required_draft'
+                elif sale.review_state == 'none':
                     # Its button is not shown
                     message = 'msg_review_required_quoted'
                 departments = {r.department: None for r in rules}
