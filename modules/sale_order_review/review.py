@@ -422,15 +422,13 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
             reviews += c_reviews
             approved += [
                 r for r, p in zip(c_reviews, c_plans) if p.stage is None]
-        Change.log_rounds([r for r in reviews if r.previous])
+        # Once released only amendments change it, which log it themselves
+        Change.log_rounds([
+                r for r in reviews
+                if r.previous and r.origin.review_state != 'released'])
         cls.approve(approved)
         Signoff.notify(pending)
         return reviews
-
-    @classmethod
-    def _set_review_state(cls, reviews, state):
-        for Model, records in cls._get_reviewed(reviews):
-            Model.write(records, {'review_state': state})
 
     @classmethod
     @ModelView.button
@@ -454,7 +452,8 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
     def approve(cls, reviews):
         if reviews:
             cls._close(reviews, 'approved')
-            cls._set_review_state(reviews, 'approved')
+            for Model, records in cls._get_reviewed(reviews):
+                Model.write(records, {'review_state': 'approved'})
             cls._notify_closed(reviews)
 
     @classmethod
@@ -465,7 +464,6 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
             cls._close(reviews, 'returned')
             for Model, records in cls._get_reviewed(reviews):
                 Model.return_review(records)
-            cls._set_review_state(reviews, 'returned')
             cls._notify_closed(reviews)
 
     @classmethod
@@ -885,18 +883,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             self._get_excluded() if self.segregated else set())
 
     def _get_excluded(self):
-        "Return all the employees of those who entered or requested it"
-        pool = Pool()
-        UserEmployee = pool.get('res.user-company.employee')
-        excluded = {self.requested_by}
-        users = {r.user for r in UserEmployee.search([
-                    ('employee', '=', self.requested_by.id),
-                    ])}
-        if self.entered_by:
-            users.add(self.entered_by)
-        for user in users:
-            excluded.update(user.employees)
-        return excluded
+        return _get_excluded(self.requested_by, self.entered_by)
 
     @classmethod
     def get_responsible(cls, signoffs, name):
@@ -1727,6 +1714,23 @@ def _get_user_employee():
         id_ = user['employee']
     if id_:
         return Employee(id_)
+
+
+def _get_excluded(requested_by, entered_by):
+    "Return all the employees of those who entered or requested a review"
+    pool = Pool()
+    UserEmployee = pool.get('res.user-company.employee')
+    excluded, users = set(), set()
+    if requested_by:
+        excluded.add(requested_by)
+        users.update(r.user for r in UserEmployee.search([
+                    ('employee', '=', requested_by.id),
+                    ]))
+    if entered_by:
+        users.add(entered_by)
+    for user in users:
+        excluded.update(user.employees)
+    return excluded
 
 
 def _group_by_company(records, key):
