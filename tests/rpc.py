@@ -227,8 +227,8 @@ def get_content():
                 'ir.attachment', 'sale.amendment', 'sale.amendment.line',
                 'sale.change', 'sale.change.acknowledgement', 'sale.channel',
                 'sale.line', 'sale.line-account.tax', 'sale.review',
-                'sale.review.decision', 'sale.review.rule',
-                'sale.review.signoff', 'sale.sale']:
+                'sale.review.decision', 'sale.review.release',
+                'sale.review.rule', 'sale.review.signoff', 'sale.sale']:
             if name not in models:
                 continue
             table = Pool().get(name).__table__()

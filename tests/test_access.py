@@ -169,7 +169,7 @@ def test_read(world, orders, model):
 @pytest.mark.parametrize('method', [
         'sale.review.submit', 'sale.review.approve', 'sale.review.return_',
         'sale.review.supersede', 'sale.review._close', 'sale.review.plan',
-        'sale.review._set_review_state', 'sale.review.notify_employees',
+        'sale.review.notify_employees',
         'sale.review.signoff._decide', 'sale.review.signoff._proceed',
         'sale.review.signoff.remind', 'sale.review.signoff.create_planned',
         'sale.review.signoff.notify', 'sale.review.rule.get_rules',

@@ -108,7 +108,8 @@ def test_methods(world):
                     *EVIDENCE, 'sale.amendment', 'sale.amendment.line']} == {
             'sale.change': set(),
             'sale.change.acknowledgement': {'acknowledge'},
-            'sale.amendment': {'submit_review', 'validate_amendment'},
+            'sale.amendment': {
+                'release_review', 'submit_review', 'validate_amendment'},
             'sale.amendment.line': set(),
             }
 
@@ -120,7 +121,7 @@ def test_methods(world):
         'sale.amendment.return_review', 'sale.amendment.reset_review',
         'sale.amendment._set_review_state', 'sale.amendment.plan_reviews',
         'sale.amendment._check_review', 'sale.sale.open_review',
-        'sale.sale.return_review', 'sale.review._set_review_state',
+        'sale.sale.return_review',
         ])
 def test_private_method(world, amendments, method):
     for login in ['sam', 'adam']:

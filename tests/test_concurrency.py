@@ -661,3 +661,118 @@ def test_delegation(world, monkeypatch):
             Delegation.delete(delegations)
         assert count == 1, faults
         assert len([f for f in faults if f]) == 1
+
+
+@pytest.fixture
+def releaser(world):
+    "Let Otto release"
+    with server():
+        pool = Pool()
+        Group = pool.get('res.group')
+        User = pool.get('res.user')
+        group, = Group.search([
+                ('name', '=', "Order Review Emergency Release")])
+        User.write(
+            User.search([('login', '=', 'otto')]),
+            {'groups': [('add', [group.id])]})
+    return world['otto']
+
+
+def release(client, sale):
+    client.wizard(
+        'sale.review.release.release', 'release', 'sale.sale', [sale], {
+            'start': {
+                'reason': "Fire at the customer",
+                'valid_until':
+                dt.datetime.now() + dt.timedelta(hours=1),
+                }})
+
+
+def get_releases(sale):
+    with server():
+        sale = Pool().get('sale.sale')(sale)
+        return sale.state, sale.review_state, [r.state for r in sale.releases]
+
+
+@MEETINGS
+def test_release(world, releaser, meet, meeting):
+    "Of two releases at once only one is given"
+    if meet:
+        meeting = meeting(('sale.review.release', 'plan'))
+    for sale in create_orders('required', COUNT):
+        if meet:
+            meeting.barrier = threading.Barrier(2)
+        faults = race(
+            partial(release, releaser, sale), partial(release, releaser, sale))
+        assert len([f for f in faults if f]) == 1, faults
+        fault, = filter(None, faults)
+        assert fault.name == 'UserError', fault
+        assert get_releases(sale) == ('quotation', 'required', ['unused'])
+
+
+@MEETINGS
+def test_confirm_released(world, releaser, meet, meeting):
+    "Of two confirmations at once only one uses the release"
+    if meet:
+        meeting = meeting(('sale.sale', '_get_review_missing'))
+    for sale in create_orders('required', COUNT):
+        release(releaser, sale)
+        if meet:
+            meeting.barrier = threading.Barrier(2)
+        race(
+            partial(world['sam'], 'sale.sale.confirm', [sale]),
+            partial(world['eve'], 'sale.sale.confirm', [sale]))
+        state, review_state, releases = get_releases(sale)
+        assert state in {'confirmed', 'processing'}
+        assert (review_state, releases) == ('released', ['used'])
+        with server():
+            sale = Pool().get('sale.sale')(sale)
+            assert len(sale.acknowledgements) == len(
+                {a.department for a in sale.acknowledgements})
+
+
+@MEETINGS
+def test_confirm_released_edit(world, releaser, meet, meeting):
+    "What is confirmed by a release is what was released"
+    if meet:
+        meeting = meeting(
+            ('sale.sale', '_get_review_missing'),
+            ('sale.sale', '_withdraw_reviews'))
+    for sale in create_orders('required', COUNT):
+        release(releaser, sale)
+        line = line_of(sale)
+        if meet:
+            meeting.barrier = threading.Barrier(2)
+        race(
+            partial(world['sam'], 'sale.sale.confirm', [sale]),
+            partial(edit, world['eve'], sale, line))
+        state, review_state, releases = get_releases(sale)
+        with server():
+            record = Pool().get('sale.sale')(sale)
+            quantity = record.lines[0].quantity
+        if state in {'confirmed', 'processing'}:
+            assert quantity != 99
+            assert (review_state, releases) == ('released', ['used'])
+        else:
+            assert review_state in {'none', 'required'}
+
+
+@MEETINGS
+def test_release_sign(world, releaser, meet, meeting):
+    "A confirmation by a release and the last signature do not lose each other"
+    if meet:
+        meeting = meeting(SIGN, ('sale.sale', '_get_review_missing'))
+    with rules(Technical={}):
+        for sale in create_orders('open', COUNT):
+            release(releaser, sale)
+            signoff = get(sale)['ids']['Technical']
+            if meet:
+                meeting.barrier = threading.Barrier(2)
+            faults = race(
+                partial(world['sam'], 'sale.sale.confirm', [sale]),
+                partial(world['tina'], APPROVE, [signoff]))
+            assert faults == [None, None]
+            state, review_state, releases = get_releases(sale)
+            assert state in {'confirmed', 'processing'}
+            assert review_state == 'approved'
+            assert releases in [['unused'], ['caught_up']]

@@ -70,7 +70,7 @@ class Amendment(metaclass=PoolMeta):
     reviews = fields.One2Many(
         'sale.review', 'origin', "Reviews", readonly=True,
         states={
-            'invisible': ~Eval('reviews'),
+            'invisible': ~Eval('reviews') & ~Eval('releases'),
             })
     review_state = fields.Selection(
         'get_review_states', "Review State", readonly=True, required=True,
@@ -96,10 +96,11 @@ class Amendment(metaclass=PoolMeta):
         cls._buttons.update({
                 'submit_review': {
                     'invisible': (
-                        (Eval('state') != 'draft')
-                        | Eval('review_state').in_(['open', 'approved'])),
+                        ((Eval('state') != 'draft')
+                            | Eval('review_state').in_(['open', 'approved']))
+                        & ~Eval('catch_up', False)),
                     'icon': 'tryton-forward',
-                    'depends': ['state', 'review_state'],
+                    'depends': ['state', 'review_state', 'catch_up'],
                     },
                 })
 
@@ -161,8 +162,9 @@ class Amendment(metaclass=PoolMeta):
         return super().view_attributes() + [
             ('/tree/field[@name="review_state"]', 'visual',
                 If(Eval('review_state') == 'returned', 'danger',
-                    If(Eval('review_state').in_(['required', 'open'])
-                        & (Eval('state') == 'draft'),
+                    If((Eval('review_state') == 'released')
+                        | (Eval('review_state').in_(['required', 'open'])
+                            & (Eval('state') == 'draft')),
                         'warning', ''))),
             ]
 
@@ -300,9 +302,7 @@ class Amendment(metaclass=PoolMeta):
                 }
             plan = Plan(
                 amendment, amendment.sale, sale.review_untaxed_amount, content,
-                [(r, reason) for r, reason in matching.get(sale, [])
-                    if not r.aspects or not snapshots.same(
-                        old, content, Sale.get_review_fields(r.aspects))],
+                cls._filter_reasons(matching.get(sale, []), old, content),
                 values={
                     'before': snapshots.dumps(old),
                     'reason': amendment.reason,
@@ -318,9 +318,18 @@ class Amendment(metaclass=PoolMeta):
 
     @classmethod
     def get_review_snapshots(cls, amendments):
-        "Return by amendment the snapshot of its order as it would be"
-        return {
-            p.origin: p.snapshot for p in cls._try(amendments, reasons=False)}
+        """Return by amendment the snapshot of its order as it would be, or as
+        it was released"""
+        pool = Pool()
+        Release = pool.get('sale.review.release')
+        contents = {
+            a: json.loads(r.snapshot)
+            for a, r in Release.get_used(
+                [a for a in amendments if a._is_released()]).items()}
+        contents.update(
+            (p.origin, p.snapshot) for p in cls._try(
+                [a for a in amendments if a not in contents], reasons=False))
+        return contents
 
     @classmethod
     def get_review_measures(cls, amendments, names):
@@ -334,24 +343,70 @@ class Amendment(metaclass=PoolMeta):
     @classmethod
     def plan_reviews(cls, amendments):
         "Return the plans of the reviews of the amendments"
-        plans = cls._try(amendments)
+        plans = cls._try([a for a in amendments if not a._is_released()])
         for plan in plans:
             if not plan.reasons and not plan.problem:
                 plan.problem = gettext(
                     'sale_order_review.msg_amendment_no_rule',
                     amendment=plan.origin.rec_name)
+        plans += cls._get_released_plans(
+            [a for a in amendments if a._is_released()])
         return plans
+
+    @classmethod
+    @without_check_access
+    def _get_released_plans(cls, amendments):
+        """Return the plans of the reviews of the amendments that are applied
+        already, to what was released"""
+        pool = Pool()
+        Release = pool.get('sale.review.release')
+        Rule = pool.get('sale.review.rule')
+        Sale = pool.get('sale.sale')
+        matching, failed = Rule.get_reasons(
+            Sale.browse({a.sale for a in amendments}), subject=cls.__name__)
+        plans = []
+        for amendment, release in Release.get_used(amendments).items():
+            sale = amendment.sale
+            content = json.loads(release.snapshot)
+            plans.append(Plan(
+                    amendment, sale, sale.review_untaxed_amount, content,
+                    cls._filter_reasons(
+                        matching.get(sale, []), json.loads(release.before),
+                        content),
+                    values={
+                        'before': release.before,
+                        'reason': amendment.reason,
+                        'asked_by': amendment.asked_by,
+                        'effects': release.effects,
+                        },
+                    problem=failed.get(sale)))
+        return plans
+
+    @classmethod
+    def _filter_reasons(cls, reasons, before, after):
+        "Return the reasons of the rules in whose aspects something changes"
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        return [
+            (rule, reason) for rule, reason in reasons
+            if not rule.aspects or not snapshots.same(
+                before, after, Sale.get_review_fields(rule.aspects))]
 
     @classmethod
     def get_review_problems(cls, amendments):
         "Return by amendment the text of why it cannot be submitted"
-        problems = cls._get_problems(amendments)
+        problems = cls._get_problems(
+            [a for a in amendments if not a._is_released()])
         for amendment in amendments:
             message = None
-            if amendment.state != 'draft':
-                message = 'msg_amendment_validated'
-            elif amendment.review_state == 'open':
+            if (amendment.review_state in {'open', 'released'}
+                    and amendment.review
+                    and amendment.review.state == 'open'):
                 message = 'msg_amendment_submitted'
+            elif amendment._is_released():
+                continue
+            elif amendment.state != 'draft':
+                message = 'msg_amendment_validated'
             elif amendment.review_state == 'approved':
                 message = 'msg_amendment_approved'
             if message:
@@ -403,11 +458,20 @@ class Amendment(metaclass=PoolMeta):
         Sale = pool.get('sale.sale')
         # Of two amendments of an order at once only one can be committed
         Sale._lock_review({a.sale for a in amendments})
-        cls.write(amendments, {'review_state': 'open'})
+        cls.write(
+            [a for a in amendments if not a._is_released()],
+            {'review_state': 'open'})
 
     @classmethod
     def return_review(cls, amendments):
-        "Let the amendments be corrected"
+        "Let the amendments be corrected, unless they are applied already"
+        cls.write(
+            [a for a in amendments if not a._is_released()],
+            {'review_state': 'returned'})
+
+    def _is_released(self):
+        "Return whether it was validated by a release"
+        return self.review_state == 'released'
 
     @classmethod
     def _set_review_state(cls, amendments):
@@ -492,6 +556,7 @@ class Amendment(metaclass=PoolMeta):
         pool = Pool()
         Acknowledgement = pool.get('sale.change.acknowledgement')
         Change = pool.get('sale.change')
+        Release = pool.get('sale.review.release')
         Sale = pool.get('sale.sale')
         if _trying():
             return super().validate_amendment(amendments)
@@ -502,12 +567,13 @@ class Amendment(metaclass=PoolMeta):
             if a.state == 'draft' and a._is_reviewed()]
         if not reviewed:
             return super().validate_amendment(amendments)
-        cls._check_valid(reviewed)
+        cls._raise(cls._get_problems(reviewed))
         before = Sale.get_review_snapshots([a.sale for a in reviewed])
         with savepoint():
             super().validate_amendment(amendments)
             after = cls._get_applied(reviewed)
-            cls._check_review(cls._get_plans(reviewed, before, after))
+            Release.use(
+                cls._check_review(cls._get_plans(reviewed, before, after)))
         for amendment in reviewed:
             Change.log(
                 Sale(amendment.sale.id), before[amendment.sale],
@@ -517,42 +583,46 @@ class Amendment(metaclass=PoolMeta):
             reviewed, 'sale_order_review.msg_notification_changed')
 
     @classmethod
-    def _check_valid(cls, amendments):
-        "Check what does not depend on the order as it would be"
-        problems = cls._get_problems(amendments)
-        for amendment in amendments:
-            if amendment.review_state == 'open':
-                problems[amendment].append(gettext(
-                        'sale_order_review.msg_amendment_open',
-                        amendment=amendment.rec_name,
-                        review=amendment.review.rec_name,
-                        signoffs=amendment.review.missing))
-        cls._raise(problems)
-
-    @classmethod
     def _check_review(cls, plans):
-        "Check that what needs a review has been approved as it is"
+        """Check that what needs a review has been approved, or released, as it
+        is, and return the releases without which it cannot be validated"""
         pool = Pool()
         Condition = pool.get('sale.review.condition')
+        Release = pool.get('sale.review.release')
+        # The order is processed again with what they change
+        problems = Condition.get_proposed(
+            [p.origin for p in plans], 'process')
+        missing, releases = Release.release_missing(
+            cls._get_review_missing(plans), {p.origin: p.text for p in plans})
+        for amendment, texts in missing.items():
+            problems.setdefault(amendment, []).extend(texts)
+        cls._raise(problems)
+        return releases
+
+    @classmethod
+    def _get_review_missing(cls, plans):
+        "Return by amendment the list of texts of what its review misses"
+        pool = Pool()
         Review = pool.get('sale.review')
         Sale = pool.get('sale.sale')
-        problems = defaultdict(list)
-        reviews = Review.get_current([p.origin for p in plans if p.reasons])
-        # The order is processed again with what they change
-        for amendment, texts in Condition.get_proposed(
-                [p.origin for p in plans], 'process').items():
-            problems[amendment].extend(texts)
+        missing = defaultdict(list)
+        reviews = Review.get_current([p.origin for p in plans])
         for plan in plans:
             amendment = plan.origin
-            if plan.problem:
-                problems[amendment].append(plan.problem)
-                continue
-            elif not plan.reasons:
-                continue
             review = reviews.get(amendment)
-            if not review or review.state != 'approved':
+            if plan.problem:
+                missing[amendment].append(plan.problem)
+            if review and review.state == 'open':
+                missing[amendment].append(gettext(
+                        'sale_order_review.msg_amendment_open',
+                        amendment=amendment.rec_name,
+                        review=review.rec_name,
+                        signoffs=review.missing))
+            elif plan.problem or not plan.reasons:
+                continue
+            elif not review or review.state != 'approved':
                 departments = {r.department: None for r, _ in plan.reasons}
-                problems[amendment].append(gettext(
+                missing[amendment].append(gettext(
                         'sale_order_review.msg_amendment_required',
                         amendment=amendment.rec_name,
                         departments=', '.join(
@@ -560,12 +630,12 @@ class Amendment(metaclass=PoolMeta):
             elif review.digest != snapshots.digest(plan.text):
                 if differences := Sale.format_review_differences(
                         json.loads(review.snapshot), json.loads(plan.text)):
-                    problems[amendment].append(gettext(
+                    missing[amendment].append(gettext(
                             'sale_order_review.msg_amendment_changed',
                             amendment=amendment.rec_name,
                             review=review.rec_name,
                             differences='; '.join(differences)))
-        cls._raise(problems)
+        return dict(missing)
 
     @classmethod
     def _raise(cls, problems):

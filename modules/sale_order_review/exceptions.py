@@ -28,6 +28,10 @@ class IntakeError(ReviewError):
     pass
 
 
+class ReleaseError(ReviewError):
+    pass
+
+
 class RequirementError(ReviewError):
     pass
 

@@ -412,7 +412,10 @@ class Sale(metaclass=PoolMeta):
     @classmethod
     def get_review_problems(cls, sales):
         problems = super().get_review_problems(sales)
-        for sale, text in cls.get_intake_missing(sales, 'submission').items():
+        # What is released is frozen and can no longer be completed
+        missing = cls.get_intake_missing(
+            [s for s in sales if not s._is_released()], 'submission')
+        for sale, text in missing.items():
             problems[sale] = '\n'.join(
                 t for t in [problems.get(sale), text] if t)
         return problems

@@ -423,15 +423,13 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
             reviews += c_reviews
             approved += [
                 r for r, p in zip(c_reviews, c_plans) if p.stage is None]
-        Change.log_rounds([r for r in reviews if r.previous])
+        # Once released only amendments change it, which log it themselves
+        Change.log_rounds([
+                r for r in reviews
+                if r.previous and r.origin.review_state != 'released'])
         cls.approve(approved)
         Signoff.notify(pending)
         return reviews
-
-    @classmethod
-    def _set_review_state(cls, reviews, state):
-        for Model, records in cls._get_reviewed(reviews):
-            Model.write(records, {'review_state': state})
 
     @classmethod
     @ModelView.button
@@ -455,7 +453,8 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
     def approve(cls, reviews):
         if reviews:
             cls._close(reviews, 'approved')
-            cls._set_review_state(reviews, 'approved')
+            for Model, records in cls._get_reviewed(reviews):
+                Model.write(records, {'review_state': 'approved'})
             cls._notify_closed(reviews)
 
     @classmethod
@@ -466,7 +465,6 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
             cls._close(reviews, 'returned')
             for Model, records in cls._get_reviewed(reviews):
                 Model.return_review(records)
-            cls._set_review_state(reviews, 'returned')
             cls._notify_closed(reviews)
 
     @classmethod
@@ -907,25 +905,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     def _get_excluded(cls, signoffs):
         """Return by sign-off all the employees of those who entered or
         requested it"""
-        pool = Pool()
-        UserEmployee = pool.get('res.user-company.employee')
-        users, employees = defaultdict(set), defaultdict(set)
-        for relation in UserEmployee.search([
-                    ('employee', 'in', list({
-                                s.requested_by.id for s in signoffs})),
-                    ]):
-            users[relation.employee].add(relation.user)
-        entered_by = {s.entered_by for s in signoffs if s.entered_by}
-        for relation in UserEmployee.search([
-                    ('user', 'in', [
-                            u.id for u in entered_by.union(*users.values())]),
-                    ]):
-            employees[relation.user].add(relation.employee)
-        return {
-            s: {s.requested_by}.union(*(
-                    employees[u]
-                    for u in users[s.requested_by] | {s.entered_by}))
-            for s in signoffs}
+        excluded = _get_excluded({
+                (s.requested_by, s.entered_by) for s in signoffs})
+        return {s: excluded[s.requested_by, s.entered_by] for s in signoffs}
 
     @classmethod
     def get_responsible(cls, signoffs, name):
@@ -1797,6 +1779,29 @@ def _get_user_employee():
         id_ = user['employee']
     if id_:
         return Employee(id_)
+
+
+def _get_excluded(couples):
+    """Return by couple of the employee who requested a review and the user who
+    entered what is reviewed, either of which may be None, the employees of
+    both"""
+    pool = Pool()
+    UserEmployee = pool.get('res.user-company.employee')
+    users, employees = defaultdict(set), defaultdict(set)
+    for relation in UserEmployee.search([
+                ('employee', 'in', list({e.id for e, _ in couples if e})),
+                ]):
+        users[relation.employee].add(relation.user)
+    entered_by = {u for _, u in couples if u}
+    for relation in UserEmployee.search([
+                ('user', 'in', [
+                        u.id for u in entered_by.union(*users.values())]),
+                ]):
+        employees[relation.user].add(relation.employee)
+    return {
+        (employee, user): ({employee} - {None}).union(*(
+                employees[u] for u in users[employee] | {user}))
+        for employee, user in couples}
 
 
 def _group_by_company(records, key):

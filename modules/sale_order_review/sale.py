@@ -90,7 +90,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     reviews = fields.One2Many(
         'sale.review', 'origin', "Reviews", readonly=True,
         states={
-            'invisible': ~Eval('reviews'),
+            'invisible': ~Eval('reviews') & ~Eval('releases'),
             })
     review_state = fields.Selection([
             ('none', "None"),
@@ -98,6 +98,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
             ('open', "Open"),
             ('approved', "Approved"),
             ('returned', "Returned"),
+            ('released', "Released"),
             ], "Review State", readonly=True, required=True, sort=False)
     review = fields.Function(
         fields.Many2One('sale.review', "Review"), 'get_review')
@@ -127,20 +128,25 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         cls._buttons.update({
                 'submit_review': {
                     'invisible': (
-                        (Eval('state') != 'quotation')
-                        | (Eval('review_state') != 'required')),
+                        ((Eval('state') != 'quotation')
+                            | (Eval('review_state') != 'required'))
+                        & ~Eval('catch_up', False)),
                     'icon': 'tryton-forward',
-                    'depends': ['state', 'review_state'],
+                    'depends': ['state', 'review_state', 'catch_up'],
                     },
                 })
         for field in [cls.shipping_date, cls.comment]:
             field.states['readonly'] = (
                 field.states.get('readonly', False)
                 | ((Eval('state') != 'draft')
-                    & Eval('review_state').in_(['open', 'approved'])))
+                    & Eval('review_state').in_(
+                        ['open', 'approved', 'released'])))
         confirm = cls._buttons['confirm']
-        confirm['invisible'] |= Eval('review_state').in_(['required', 'open'])
-        confirm['depends'] = [*confirm['depends'], 'review_state']
+        confirm['invisible'] |= (
+            Eval('review_state').in_(['required', 'open'])
+            & ~Eval('released', False))
+        confirm['depends'] = [
+            *confirm['depends'], 'review_state', 'released']
 
     @classmethod
     def default_review_state(cls):
@@ -178,8 +184,9 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         return super().view_attributes() + [
             ('/tree/field[@name="review_state"]', 'visual',
                 If(Eval('review_state') == 'returned', 'danger',
-                    If(Eval('review_state').in_(['required', 'open'])
-                        & (Eval('state') == 'quotation'),
+                    If((Eval('review_state') == 'released')
+                        | (Eval('review_state').in_(['required', 'open'])
+                            & (Eval('state') == 'quotation')),
                         'warning', ''))),
             ]
 
@@ -283,7 +290,8 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         for sale in sales:
             reasons = matching.get(sale, [])
             problem = failed.get(sale)
-            if not reasons and not problem:
+            # Nobody is left to catch up with what is released without a rule
+            if not reasons and not problem and not sale._is_released():
                 problem = gettext(
                     'sale_order_review.msg_submit_no_rule',
                     sale=sale.rec_name)
@@ -298,8 +306,11 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         problems = {}
         for sale in sales:
             problem = None
-            if sale.review_state == 'open':
+            if (sale.review_state in {'open', 'released'}
+                    and sale.review and sale.review.state == 'open'):
                 problem = 'msg_submit_open'
+            elif sale._is_released():
+                continue
             elif sale.state != 'quotation' or not sale.number:
                 problem = 'msg_submit_quotation'
             elif not any(l.type == 'line' for l in sale.lines):
@@ -313,12 +324,22 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
 
     @classmethod
     def open_review(cls, sales):
-        cls.write(sales, {'review_state': 'open'})
+        # Also those that are released, whose state remains
+        cls._lock_review(sales)
+        cls.write(
+            [s for s in sales if not s._is_released()],
+            {'review_state': 'open'})
 
     @classmethod
     def return_review(cls, sales):
-        "Let the sales be corrected"
+        "Let the sales be corrected, by an amendment those that are released"
+        sales = [s for s in sales if not s._is_released()]
         cls.draft(sales)
+        cls.write(sales, {'review_state': 'returned'})
+
+    def _is_released(self):
+        "Return whether it was confirmed by a release"
+        return self.review_state == 'released'
 
     @classmethod
     def format_review_differences(cls, old, new):
@@ -592,11 +613,21 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
 
     @classmethod
     def check_review(cls, sales):
-        """Check that the sales that need a review have been approved as they
-        are, and raise ReviewRequiredError with all that is missing"""
-        if missing := cls._get_review_missing(sales):
+        """Check that the sales that need a review have been approved, or
+        released, as they are, and raise ReviewRequiredError with all that is
+        missing
+
+        Return the releases without which sales cannot be confirmed."""
+        pool = Pool()
+        Release = pool.get('sale.review.release')
+        missing = cls._get_review_missing(sales)
+        contents = cls.get_review_snapshots(list(missing))
+        missing, releases = Release.release_missing(missing, {
+                s: snapshots.dumps(c) for s, c in contents.items()})
+        if missing:
             raise ReviewRequiredError(
                 '\n'.join(t for texts in missing.values() for t in texts))
+        return releases
 
     @classmethod
     def _get_review_missing(cls, sales):
@@ -672,6 +703,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         pool = Pool()
         Review = pool.get('sale.review')
         Rule = pool.get('sale.review.rule')
+        sales = [s for s in sales if not s._is_released()]
         matching, failed = Rule.get_matching(sales)
         # Held until the rule is mended: confirm says which one it is
         matching.update(dict.fromkeys(failed, True))
@@ -765,7 +797,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
             if sale.state == 'draft':
                 continue
             frozen = names
-            if sale.review_state not in {'open', 'approved'}:
+            if sale.review_state not in {'open', 'approved', 'released'}:
                 if not sale._is_reviewed():
                     continue
                 frozen = names - {'shipping_date', 'comment', 'note'}
@@ -807,7 +839,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         pool = Pool()
         Review = pool.get('sale.review')
         reviews = Review.get_current(
-            [s for s in sales if s.review_state == 'open'])
+            [s for s in sales if s.review_state in {'open', 'released'}])
         Review.withdraw([
                 r for r in reviews.values() if r.state == 'open'])
 
@@ -827,11 +859,13 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     def confirm(cls, sales):
         # Before the access to the button, whose error would not tell what is
         # missing, but with the access to the sales
+        pool = Pool()
+        Release = pool.get('sale.review.release')
         quotations = [s for s in sales if s.state == 'quotation']
         with without_check_access():
             cls._check_history(sales)
             quotations = cls.browse(quotations)
-            cls.check_review(quotations)
+            Release.use(cls.check_review(quotations))
             # No rule applies any more
             cls._set_review_state(
                 [s for s in quotations if s.review_state == 'required'])
@@ -858,8 +892,13 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     @classmethod
     def _get_held(cls, sales):
         "Return by sale the list of texts of why it is not processed"
-        return cls._get_unapproved(dict.fromkeys(
-                [s for s in sales if s.review_state != 'none'], []))
+        pool = Pool()
+        Release = pool.get('sale.review.release')
+        held = cls._get_unapproved(dict.fromkeys([
+                    s for s in sales
+                    if s.review_state not in {'none', 'released'}], []))
+        held.update(Release.get_held([s for s in sales if s._is_released()]))
+        return held
 
     def _notify_held(self, texts):
         "Tell who confirmed the sale why it is not processed"
