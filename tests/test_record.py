@@ -100,8 +100,8 @@ class RecordTestCase(TestCase):
         Condition = pool.get('sale.review.condition')
         Sale = pool.get('sale.sale')
         Signoff = pool.get('sale.review.signoff')
-        checklist, = Checklist.search([
-                ('name', '=', "Draft Contract Review")])
+        checklist, = Checklist.copy(Checklist.search([
+                    ('name', '=', "Draft Contract Review")]))
         create_rule("Sales", aspects=['payment'], stage=1)
         create_rule("Production", stage=2)
         create_rule("Finance", stage=3, checklist=checklist.id)
@@ -109,7 +109,7 @@ class RecordTestCase(TestCase):
             sale = create_sale(reference="PO-4711")
             review, = submit(sale)
         approve(get_signoff(review, "Sales"), "Sigrid")
-        delegate("Paul", "Fred", TODAY)
+        delegate("Paul", "Fred", TODAY, LATER)
         sign(
             get_signoff(review, "Production"), 'return_', "Fred",
             opinion="Too early <for> us.")
@@ -173,7 +173,7 @@ class RecordTestCase(TestCase):
         self.assertRow(content, "Production", "Returned", "Fred for Paul")
         self.assertRow(
             content, "Fred", "Paul",
-            f"Substitute from {today} to {today}, Head",
+            f"Substitute from {today} to {later}, Head",
             "Returned", "Too early <for> us.", first.digest)
         self.assertRow(content, "Petra", "Member", "Approved", second.digest)
         self.assertRow(content, "Sigrid", "Head", "Approved", first.digest)
@@ -249,7 +249,7 @@ class RecordTestCase(TestCase):
         product.save()
         self.assertRow(
             render(CONTRACT, review), "Gross margin", "40.00 %",
-            "revenue $1,000.00, cost $600.00")
+            "revenue USD 1,000.00, cost USD 600.00")
 
     @with_company
     def test_requirements(self):
@@ -507,30 +507,25 @@ class RecordTestCase(TestCase):
     def test_queries(self):
         "Test the number of queries does not depend on that of the sign-offs"
         pool = Pool()
+        Answer = pool.get('sale.review.answer')
         Checklist = pool.get('sale.review.checklist')
         checklist, = Checklist.search([
                 ('name', '=', "Draft Contract Review")])
-        create_rule(checklist=checklist.id)
         counts = []
-        for _ in range(2):
+        for department_name in ["Production", "Finance", "Sales"]:
+            create_rule(department_name, checklist=checklist.id)
             with as_user("Sven"):
                 review, = submit(create_sale())
-            for name in ["Production", "Finance", "Sales"]:
-                for signoff in review.signoffs:
-                    if (signoff.department.name != name
-                            or signoff.state != 'pending'):
-                        continue
-                    for answer in signoff.answers:
-                        with Transaction().set_context(_sale_review=True):
-                            answer.boolean = 'yes'
-                            answer.save()
-                    approve(signoff, signoff.department.head.rec_name)
-            # What is read only once for all
-            render(ORDER, review)
+            for signoff in review.signoffs:
+                with Transaction().set_context(_sale_review=True):
+                    Answer.write(list(signoff.answers), {'boolean': 'yes'})
+                approve(signoff, signoff.department.head.rec_name)
             Transaction().cache.clear()
             with count_queries() as queries:
                 render(ORDER, review)
-            counts.append(len(queries))
-            for name in ["Finance", "Sales"]:
-                create_rule(name, checklist=checklist.id)
-        self.assertEqual(*counts)
+            # Translations are cached, but only once the rule is committed
+            counts.append(len([
+                        q for q in queries if 'ir_translation' not in q]))
+        _, *counts = counts
+        # The first has also read what is cached for all
+        self.assertGreaterEqual(*counts)

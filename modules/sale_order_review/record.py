@@ -15,8 +15,7 @@ from trytond.model import Model, fields
 from trytond.model.exceptions import AccessError
 from trytond.modules.company import CompanyReport
 from trytond.pool import Pool
-from trytond.transaction import (
-    Transaction, check_access, without_check_access)
+from trytond.transaction import Transaction, check_access, without_check_access
 
 from . import snapshot as snapshots
 
@@ -183,6 +182,8 @@ class Evidence:
         self.Report = Report
         self.company = company
         self.lang = Lang.get()
+        # What has been formatted already
+        self.labels, self.texts, self.choices = {}, {}, {}
         self.sales = list({d['sale'] for d in documents})
         self.reviews = [r for d in documents for r in [
                 *d['reviews'],
@@ -247,15 +248,25 @@ class Evidence:
 
     def get_label(self, record, name):
         "Return the name of what is printed of the record"
-        if name in record._fields:
-            return record.__names__(name)['field']
-        return gettext(f'sale_order_review.msg_record_{name}')
+        key = (record.__name__, name)
+        if key not in self.labels:
+            if name in record._fields:
+                self.labels[key] = record.__names__(name)['field']
+            else:
+                self.labels[key] = gettext(
+                    f'sale_order_review.msg_record_{name}')
+        return self.labels[key]
 
     def get_text(self, record, name):
         "Return the text of what is printed of the record"
-        if name in record._fields:
-            return self.format(getattr(record, name), record, name)
-        return self.format(getattr(self, f'_get_{name}')(record))
+        key = (record, name)
+        if key not in self.texts:
+            if name in record._fields:
+                value = getattr(record, name)
+            else:
+                value = getattr(self, f'_get_{name}')(record)
+            self.texts[key] = self.format(value, record, name)
+        return self.texts[key]
 
     def get_rows(self, record, names):
         """Return the rows of couples of label and text of what the record has,
@@ -282,15 +293,18 @@ class Evidence:
             n for n in names if any(self.get_text(r, n) for r in records)]
 
     def format(self, value, record=None, name=None):
-        if value is None or value == '':
+        "Return the text of the value, of the field of the record if it is one"
+        field = record._fields.get(name) if record else None
+        if value is None or value in ('', ()):
             return ''
+        elif field and field._type in {
+                'boolean', 'selection', 'multiselection'}:
+            key = (record.__name__, name, value)
+            if key not in self.choices:
+                self.choices[key] = self._format_choice(value, record, name)
+            return self.choices[key]
         elif isinstance(value, Model):
             return value.rec_name
-        elif name and record._fields[name]._type == 'boolean':
-            # SQLite has no booleans
-            return gettext(
-                'sale_order_review.msg_yes' if value
-                else 'sale_order_review.msg_no')
         elif isinstance(value, dt.datetime):
             timezone = self.company.timezone if self.company else None
             return self.Report.format_datetime(
@@ -298,13 +312,19 @@ class Evidence:
         elif isinstance(value, dt.date):
             return self.Report.format_date(value, self.lang)
         elif isinstance(value, Decimal):
-            if currency := getattr(record, 'currency', None):
-                return self.lang.currency(value, currency, grouping=True)
+            if currency := getattr(field, 'currency', None):
+                return self.lang.currency(
+                    value, getattr(record, currency), grouping=True)
             return self.lang.format_number(value)
-        elif name and record._fields[name]._type in {
-                'selection', 'multiselection'}:
-            return record.__names__(name, record)['value']
         return str(value)
+
+    def _format_choice(self, value, record, name):
+        if record._fields[name]._type == 'boolean':
+            # SQLite has no booleans
+            return gettext(
+                'sale_order_review.msg_yes' if value
+                else 'sale_order_review.msg_no')
+        return record.__names__(name, record)['value']
 
     # What is not a field of what is printed
 
