@@ -1,0 +1,558 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+import datetime as dt
+import html
+import json
+import re
+from collections import defaultdict
+from decimal import Decimal
+
+import dateutil.tz
+from sql import Column
+
+from trytond.i18n import gettext
+from trytond.model import Model, fields
+from trytond.model.exceptions import AccessError
+from trytond.modules.company import CompanyReport
+from trytond.pool import Pool
+from trytond.transaction import Transaction, check_access, without_check_access
+
+from . import snapshot as snapshots
+
+
+class RecordMixin:
+    """Print what has been recorded of orders
+
+    Everything comes from the evidence, nothing from what is configured now.
+    """
+    __slots__ = ()
+    # The names of the models whose records can be printed
+    _models = set()
+    # Whether the content that was reviewed is printed
+    _with_content = True
+
+    @classmethod
+    def check_access(cls, action, model, ids):
+        pool = Pool()
+        ModelAccess = pool.get('ir.model.access')
+        if model not in cls._models:
+            raise AccessError(gettext(
+                    'ir.msg_access_report_error', report=cls.__name__))
+        super().check_access(action, model, ids)
+        if Transaction().user:
+            with check_access():
+                ModelAccess.check('sale.review', 'read')
+
+    @classmethod
+    def _execute(cls, records, header, data, action):
+        # Who reads the review reads all that was recorded of it
+        with without_check_access():
+            return super()._execute(
+                records, header, {**data, 'title': action.name}, action)
+
+    @classmethod
+    def get_context(cls, records, header, data):
+        context = super().get_context(records, header, data)
+        company = context['company']
+        documents = []
+        if records:
+            documents = [
+                cls._get_document(r)
+                for r in records[0].__class__.browse(list(map(int, records)))]
+        evidence = Evidence(cls, company, documents)
+        context.update(
+            evidence.get_context(),
+            title=data['title'],
+            language=Transaction().language.replace('_', '-'),
+            documents=documents,
+            with_content=cls._with_content)
+        return context
+
+    @classmethod
+    def _get_document(cls, record):
+        "Return what is printed of the record"
+        return {
+            'sale': (
+                record if record.__name__ == 'sale.sale' else record.sale),
+            'requirements': [],
+            'reviews': [],
+            'amendments': [],
+            'changes': [],
+            'acknowledgements': [],
+            }
+
+    @classmethod
+    def convert(cls, report, data, **kwargs):
+        if report.template_extension != 'html' or report.extension != 'pdf':
+            return super().convert(report, data, **kwargs)
+        content, problem = cls._convert_pdf(data)
+        if content:
+            return 'pdf', content
+        # Better than a document that cannot be read
+        head, body, content = re.split('(<body[^>]*>)', data, maxsplit=1)
+        return 'html', (
+            f'{head}{body}<p class="notice">{html.escape(problem)}</p>'
+            f'{content}')
+
+    @classmethod
+    def _convert_pdf(cls, data):
+        "Return the PDF or None and the text of why it cannot be made"
+        try:
+            import weasyprint
+        except (ImportError, OSError) as exception:
+            # OSError if only the library of Pango is missing
+            return None, gettext(
+                'sale_order_review.msg_record_no_pdf',
+                error=str(exception).splitlines()[0])
+        document = weasyprint.HTML(
+            string=data,
+            url_fetcher=weasyprint.URLFetcher(allowed_protocols={'data'}),
+            ).render()
+        content = document.write_pdf()
+        missing = {c for f in document.fonts.values() for c in f.missing}
+        if missing:
+            return None, gettext(
+                'sale_order_review.msg_record_no_font',
+                characters=' '.join(map(chr, sorted(missing)[:20])))
+        return content, None
+
+
+class OrderRecord(RecordMixin, CompanyReport):
+    __name__ = 'sale.review.record'
+    _models = {'sale.sale', 'sale.review'}
+
+    @classmethod
+    def _get_document(cls, record):
+        document = super()._get_document(record)
+        document['requirements'] = _get_requirements(document['sale'])
+        if record.__name__ == 'sale.review':
+            document['reviews'] = [record]
+        else:
+            document['reviews'] = list(reversed(record.reviews))
+            document['acknowledgements'] = [
+                a for a in record.acknowledgements if a.origin == record]
+        return document
+
+
+class ContractRecord(RecordMixin, CompanyReport):
+    __name__ = 'sale.review.contract_record'
+    _models = {'sale.sale', 'sale.review'}
+    _with_content = False
+
+    @classmethod
+    def _get_document(cls, record):
+        document = super()._get_document(record)
+        document['requirements'] = _get_requirements(document['sale'])
+        if record.__name__ == 'sale.review':
+            document['reviews'] = [record]
+        else:
+            # The last round
+            document['reviews'] = list(record.reviews[:1])
+        return document
+
+
+class ChangeRecord(RecordMixin, CompanyReport):
+    __name__ = 'sale.review.change_record'
+    _models = {'sale.sale', 'sale.amendment'}
+    _with_content = False
+
+    @classmethod
+    def _get_document(cls, record):
+        document = super()._get_document(record)
+        sale = document['sale']
+        if record.__name__ == 'sale.amendment':
+            document['amendments'] = [record]
+        else:
+            # If the module of the amendments is activated
+            document['amendments'] = sorted(
+                getattr(sale, 'amendments', []), key=lambda a: a.id)
+            document['changes'] = list(reversed(sale.changes))
+        document['acknowledgements'] = [
+            a for a in sale.acknowledgements
+            if record in {sale, a.origin}]
+        return document
+
+
+class Evidence:
+    "What has been recorded of the documents, as texts in one language"
+
+    def __init__(self, Report, company, documents):
+        pool = Pool()
+        Lang = pool.get('ir.lang')
+        self.Report = Report
+        self.company = company
+        self.lang = Lang.get()
+        # What has been formatted already
+        self.labels, self.texts, self.choices = {}, {}, {}
+        self.sales = list({d['sale'] for d in documents})
+        self.reviews = [r for d in documents for r in [
+                *d['reviews'],
+                *(r for a in d['amendments'] for r in a.reviews)]]
+        self.signoffs = list({
+                g for r in self.reviews for s in r.signoffs
+                for g in [s, s.carried_from] if g})
+        self.attachments = self._read_attachments()
+        self.changes = self._read_changes()
+        self.confirmed = self._read_confirmed()
+        self.authorities = self._read_authorities()
+        self.effects = {r: self._read_effects(r) for r in self.reviews}
+        self.contents = self._read_contents()
+
+    def get_context(self):
+        "Return what the template uses"
+        pool = Pool()
+        User = pool.get('res.user')
+        party = self.company.party if self.company else None
+        address = party.address_get() if party else None
+        return {
+            'company_address': ' · '.join(filter(None, [
+                        ', '.join((
+                                address.full_address or '').splitlines())
+                        if address else None,
+                        *(f'{i.type_string} {i.code}'.strip()
+                            for i in (party.identifiers if party else []))])),
+            'printed': gettext('sale_order_review.msg_record_printed',
+                date=self.format(dt.datetime.now()),
+                user=User(Transaction().user).rec_name),
+            'get_label': self.get_label,
+            'get_text': self.get_text,
+            'get_rows': self.get_rows,
+            'get_columns': self.get_columns,
+            'get_note': self.get_note,
+            'get_changes': lambda origin: self.changes[str(origin)],
+            'get_effects': lambda review: self.effects[review],
+            'get_content': lambda review: self.contents[review],
+            'sale_fields': [
+                'reference', 'party', 'sale_date', 'state', 'untaxed_amount',
+                'total_amount', 'currency', 'revision', 'channel',
+                'received_by', 'received_at', 'contract_date', 'entered_by',
+                'entered_on', 'review_state', 'confirmed_by', 'confirmed_at'],
+            'review_fields': [
+                'number', 'round', 'state', 'untaxed_amount', 'requested_by',
+                'requested_at', 'entered_by', 'closed_by', 'closed_at',
+                'asked_by', 'reason', 'effects', 'digest', 'evidence'],
+            'signoff_fields': [
+                'name', 'reason', 'stage', 'signatories', 'number',
+                'segregated', 'aspects', 'working_days', 'pending_at',
+                'deadline', 'closed_at', 'escalation', 'evidence'],
+            'inquiry_fields': [
+                'question', 'asked_of', 'department', 'person', 'means',
+                'asked_by', 'asked_at', 'reply_due', 'reply', 'replied_with',
+                'replied_by', 'replied_at', 'state', 'evidence'],
+            'change_columns': [
+                'line_name', 'field', 'old', 'new', 'reason', 'asked_by',
+                'by', 'at', 'revision'],
+            }
+
+    # Texts
+
+    def get_label(self, record, name):
+        "Return the name of what is printed of the record"
+        key = (record.__name__, name)
+        if key not in self.labels:
+            if name in record._fields:
+                self.labels[key] = record.__names__(name)['field']
+            else:
+                self.labels[key] = gettext(
+                    f'sale_order_review.msg_record_{name}')
+        return self.labels[key]
+
+    def get_text(self, record, name):
+        "Return the text of what is printed of the record"
+        key = (record, name)
+        if key not in self.texts:
+            if name in record._fields:
+                value = getattr(record, name)
+            else:
+                value = getattr(self, f'_get_{name}')(record)
+            self.texts[key] = self.format(value, record, name)
+        return self.texts[key]
+
+    def get_rows(self, record, names):
+        """Return the rows of couples of label and text of what the record has,
+        two on a row unless they are long"""
+        rows = []
+        for name in names:
+            if name not in record._fields and not hasattr(
+                    self, f'_get_{name}'):
+                # Of a module that is not activated
+                continue
+            if text := self.get_text(record, name):
+                couple = (self.get_label(record, name), text)
+                if len(text) > 40 or '\n' in text:
+                    rows.append([couple, None])
+                elif rows and len(rows[-1]) == 1:
+                    rows[-1].append(couple)
+                else:
+                    rows.append([couple])
+        return [[c for c in row if c] for row in rows]
+
+    def get_columns(self, records, names):
+        "Return the names of what any of the records has"
+        return [
+            n for n in names if any(self.get_text(r, n) for r in records)]
+
+    def format(self, value, record=None, name=None):
+        "Return the text of the value, of the field of the record if it is one"
+        field = record._fields.get(name) if record else None
+        if value is None or value in ('', ()):
+            return ''
+        elif field and field._type in {
+                'boolean', 'selection', 'multiselection'}:
+            key = (record.__name__, name, value)
+            if key not in self.choices:
+                self.choices[key] = self._format_choice(value, record, name)
+            return self.choices[key]
+        elif isinstance(value, Model):
+            return value.rec_name
+        elif isinstance(value, dt.datetime):
+            timezone = self.company.timezone if self.company else None
+            return self.Report.format_datetime(
+                value, self.lang, timezone=timezone)
+        elif isinstance(value, dt.date):
+            return self.Report.format_date(value, self.lang)
+        elif isinstance(value, Decimal):
+            if currency := getattr(field, 'currency', None):
+                return self.lang.currency(
+                    value, getattr(record, currency), grouping=True)
+            return self.lang.format_number(value)
+        return str(value)
+
+    def _format_choice(self, value, record, name):
+        if record._fields[name]._type == 'boolean':
+            # SQLite has no booleans
+            return gettext(
+                'sale_order_review.msg_yes' if value
+                else 'sale_order_review.msg_no')
+        return record.__names__(name, record)['value']
+
+    # What is not a field of what is printed
+
+    def _get_confirmed_at(self, sale):
+        return self.confirmed.get(str(sale))
+
+    def _get_evidence(self, record):
+        return '\n'.join(self.attachments[str(record)])
+
+    def _get_status(self, requirement):
+        message = 'written'
+        if requirement.oral:
+            message = 'oral' if requirement.unconfirmed else 'confirmed'
+        return gettext(f'sale_order_review.msg_record_{message}')
+
+    def _get_signed_by(self, signoff):
+        return ', '.join(
+            d.signatory for d in (signoff.carried_from or signoff).decisions)
+
+    def _get_answer(self, answer):
+        if answer.answer_type == 'measure':
+            return answer.value
+        return self.get_text(answer, answer.answer_type)
+
+    def _get_authority(self, decision):
+        return self.authorities[decision]
+
+    def get_note(self, signoff):
+        "Return the text of why nobody decided the sign-off"
+        if signoff.state == 'carried':
+            return gettext('sale_order_review.msg_record_carried',
+                review=signoff.carried_from.review.rec_name,
+                round=signoff.carried_from.review.round)
+        elif signoff.state == 'cancelled':
+            departments = [
+                s.department.rec_name for s in signoff.review.signoffs
+                if s.state == 'returned']
+            if departments:
+                return gettext('sale_order_review.msg_record_returned',
+                    departments=', '.join(departments))
+            return gettext('sale_order_review.msg_record_withdrawn')
+        return ''
+
+    # What is read of all of it at once
+
+    def _read_attachments(self):
+        "Return by resource the names of its attachments"
+        pool = Pool()
+        Attachment = pool.get('ir.attachment')
+        resources = [
+            *self.reviews, *self.signoffs,
+            *(r for s in self.sales for r in s.requirements)]
+        for signoff in self.signoffs:
+            resources.extend([
+                    *signoff.answers, *signoff.decisions,
+                    *signoff.inquiries, *signoff.conditions])
+        names = defaultdict(list)
+        for attachment in Attachment.search([
+                    ('resource', 'in', list(map(str, resources))),
+                    ], order=[('id', 'ASC')]):
+            names[str(attachment.resource)].append(attachment.name)
+        return names
+
+    def _read_changes(self):
+        "Return by origin the changes of the sales"
+        pool = Pool()
+        Change = pool.get('sale.change')
+        changes = defaultdict(list)
+        for change in Change.search([
+                    ('sale', 'in', [s.id for s in self.sales]),
+                    ], order=[('at', 'ASC'), ('id', 'ASC')]):
+            changes[str(change.origin)].append(change)
+        return changes
+
+    def _read_confirmed(self):
+        "Return by sale when it was confirmed the last time"
+        pool = Pool()
+        Log = pool.get('ir.model.log')
+        return {
+            str(l.resource): l.create_date for l in Log.search([
+                    ('resource', 'in', [
+                            str(s) for s in self.sales
+                            if s.state not in {'draft', 'quotation'}]),
+                    ('event', '=', 'transition'),
+                    ('target', '=', 'state:confirmed'),
+                    ], order=[('create_date', 'ASC'), ('id', 'ASC')])}
+
+    def _read_effects(self, review):
+        "Return the lines of what the amendment changes"
+        pool = Pool()
+        Change = pool.get('sale.change')
+        if not getattr(review, 'before', None):
+            return []
+        return [
+            [v.get('line_name') or '', v['field'] or '',
+                v['old'] or '', v['new'] or '']
+            for v in Change.get_values(
+                json.loads(review.before), json.loads(review.snapshot))]
+
+    def _read_contents(self):
+        """Return by review the couples of the name of a model and the rows of
+        couples of label and text of what was reviewed of it"""
+        pool = Pool()
+        Change = pool.get('sale.change')
+        if not self.Report._with_content:
+            return {}
+        values = {}
+        for review in self.reviews:
+            snapshot = json.loads(review.snapshot)
+            nothing = {
+                m: {k: {} for k, v in vs.items() if isinstance(v, dict)}
+                for m, vs in snapshot.items()}
+            values[review] = [
+                (pool.get(model), id_, None, *change)
+                for model, id_, *change in snapshots.differences(
+                    nothing, snapshot)]
+        names = Change._get_names([v for vs in values.values() for v in vs])
+        contents = {}
+        for review, differences in values.items():
+            rows = defaultdict(lambda: defaultdict(list))
+            for Reviewed, id_, _, name, _, value in differences:
+                field = Reviewed._fields[name]
+                if field._type == 'datetime':
+                    text = self.format(dt.datetime.fromisoformat(value))
+                else:
+                    text = Change._format(names, Reviewed, name, value)
+                rows[Reviewed][id_].append(
+                    (Reviewed.__names__(name)['field'], text))
+            contents[review] = [
+                (R.__names__()['model'], list(lines.values()))
+                # The header first
+                for R, lines in sorted(
+                    rows.items(), key=lambda i: None not in i[1])]
+        return contents
+
+    def _read_authorities(self):
+        """Return by decision the text of what allowed the person to sign, as
+        it stood when it was given"""
+        pool = Pool()
+        Delegation = pool.get('company.department.delegation')
+        Department = pool.get('company.department')
+        Member = pool.get('company.department.member')
+        decisions = [d for s in self.signoffs for d in s.decisions]
+        if not decisions:
+            return {}
+        departments = list({s.department.id for s in self.signoffs})
+        substitutes = list({
+                d.employee.id for d in decisions if d.on_behalf_of})
+        heads = _read_versions(Department, ['head'], 'id', departments)
+        members = _read_versions(
+            Member, ['department', 'employee', 'start_date', 'end_date'],
+            'department', departments)
+        delegations = _read_versions(
+            Delegation, [
+                'department', 'employee', 'substitute', 'start_date',
+                'end_date'],
+            'substitute', substitutes)
+        timezone = dateutil.tz.gettz(self.company.timezone or 'UTC')
+        authorities = {}
+        for decision in decisions:
+            at = decision.decided_at
+            date = at.replace(
+                tzinfo=dateutil.tz.tzutc()).astimezone(timezone).date()
+            department = decision.signoff.department.id
+            principal = decision.on_behalf_of or decision.employee
+            texts = []
+            for delegation in _at(delegations, at, date):
+                if (decision.on_behalf_of
+                        and delegation['substitute'] == decision.employee.id
+                        and delegation['employee'] == principal.id
+                        and delegation['department'] in {None, department}):
+                    texts.append(gettext(
+                            'sale_order_review.msg_record_substitute',
+                            start=self.format(delegation['start_date']),
+                            end=self.format(delegation['end_date'])))
+            if any(
+                    h['id'] == department and h['head'] == principal.id
+                    for h in _at(heads, at)):
+                texts.append(gettext('sale_order_review.msg_record_head'))
+            elif any(
+                    m['department'] == department
+                    and m['employee'] == principal.id
+                    for m in _at(members, at, date)):
+                texts.append(gettext('sale_order_review.msg_record_member'))
+            authorities[decision] = ', '.join(texts)
+        return authorities
+
+
+def _get_requirements(sale):
+    "Return the requirements of the sale by kind"
+    pool = Pool()
+    Requirement = pool.get('sale.requirement')
+    kinds = [k for k, _ in Requirement.kind.selection]
+    return sorted(sale.requirements, key=lambda r: kinds.index(r.kind))
+
+
+def _read_versions(Model, names, column, ids):
+    """Return by id the versions of the records whose column was one of the
+    ids, as couples of the time and the values"""
+    cursor = Transaction().connection.cursor()
+    table = Model.__table_history__()
+    other = Model.__table_history__()
+    versions = defaultdict(list)
+    if not ids:
+        return versions
+    columns = [
+        Column(table, n)
+        for n in ['id', 'create_date', 'write_date', *names]]
+    cursor.execute(*table.select(*columns,
+            where=table.id.in_(other.select(
+                    other.id,
+                    where=fields.SQL_OPERATORS['in'](
+                        Column(other, column), ids))),
+            order_by=[Column(table, '__id').asc]))
+    for id_, created, written, *values in cursor:
+        versions[id_].append(
+            (written or created, {'id': id_, **dict(zip(names, values))}))
+    return versions
+
+
+def _at(versions, at, date=None):
+    "Yield the values at the time, of the periods only those with the date"
+    for id_versions in versions.values():
+        values = None
+        for time, version in id_versions:
+            if time <= at:
+                values = version
+        if values and (date is None or (
+                    (values['start_date'] or dt.date.min) <= date
+                    <= (values['end_date'] or dt.date.max))):
+            yield values
