@@ -26,7 +26,7 @@ def company():
     from trytond.modules.company_department.tests.tools import (
         create_department, create_user)
     from trytond.modules.sale_order_review.tests.tools import (
-        create_customer, create_product, create_quotation, create_rule)
+        create_product, create_rule)
     from trytond.tests.tools import activate_modules, set_user
 
     activate_modules(
