@@ -32,6 +32,10 @@ class RequirementError(ReviewError):
     pass
 
 
+class EntryErrorWithdrawError(ReviewError):
+    pass
+
+
 class InquiryError(ReviewError):
     pass
 
@@ -57,4 +61,8 @@ class AcknowledgementError(ReviewError):
 
 
 class RuleValidationError(ValidationError):
+    pass
+
+
+class ConditionValidationError(ValidationError):
     pass
