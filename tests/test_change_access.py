@@ -94,6 +94,37 @@ def amendment(state):
                 if a.origin == record])
 
 
+def test_measures(world):
+    "What is measured is shown to who only reads, and changes nothing"
+    with server():
+        pool = Pool()
+        Checklist = pool.get('sale.review.checklist')
+        Rule = pool.get('sale.review.rule')
+        rules = Rule.search([('department.name', '=', "Technical")])
+        checklist, = Checklist.create([{
+                    'name': "Margin",
+                    'company': rules[0].company.id,
+                    'points': [('create', [{
+                                    'question': "Margin",
+                                    'answer_type': 'measure',
+                                    'measure': 'gross_margin',
+                                    }])],
+                    }])
+        Rule.write(rules, {'checklist': checklist.id})
+    try:
+        record = amendment('open')
+    finally:
+        with server():
+            Rule = Pool().get('sale.review.rule')
+            Rule.write(Rule.browse(rules), {'checklist': None})
+    ids = world.tina('sale.review.answer.search', [
+            ('signoff.review', '=', record.review)])
+    before = get_content()
+    answer, = world.tina('sale.review.answer.read', ids, ['measured'])
+    assert '%' in answer['measured']
+    assert get_content() == before
+
+
 def test_methods(world):
     "Only the buttons are added to what clients can call"
     with server():

@@ -2,7 +2,9 @@
 
 import json
 from collections import defaultdict
+from contextlib import contextmanager
 
+from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.model.exceptions import AccessError
@@ -14,9 +16,10 @@ from trytond.wizard import Button, StateView, Wizard
 from . import snapshot as snapshots
 from .change import asked_by
 from .exceptions import AmendmentReviewError
+from .measure import unknown
 from .review import Plan, _read_target
 from .sale import SubmitReviewMixin
-from .savepoint import savepoint
+from .savepoint import savepoint, writable
 
 
 def _trying():
@@ -212,6 +215,24 @@ class Amendment(metaclass=PoolMeta):
         Sale = pool.get('sale.sale')
         plans = []
         before = Sale.get_review_snapshots(list({a.sale for a in amendments}))
+        for batch in cls._get_batches(amendments):
+            effects = []
+            if reasons:
+                effects = [
+                    (a.sale.review_untaxed_amount, a.get_review_effects())
+                    for a in batch]
+            with cls._applied(batch):
+                b_plans = cls._get_plans(
+                    batch, before, cls._get_applied(batch), reasons=reasons)
+            for plan, (amount, texts) in zip(b_plans, effects):
+                plan.values['effects'] = '\n'.join(
+                    cls._get_amount_effect(plan, amount) + texts)
+            plans.extend(b_plans)
+        return plans
+
+    @classmethod
+    def _get_batches(cls, amendments):
+        "Return the lists of amendments of different orders"
         batches = []
         for amendment in amendments:
             for batch in batches:
@@ -220,23 +241,17 @@ class Amendment(metaclass=PoolMeta):
                     break
             else:
                 batches.append([amendment])
-        for batch in batches:
-            effects = []
-            if reasons:
-                effects = [
-                    (a.sale.review_untaxed_amount, a.get_review_effects())
-                    for a in batch]
-            with Transaction().set_context(_sale_amendment_trial=True), \
-                    savepoint(rollback=True):
-                # Not on the instances of the caller
-                cls.validate_amendment(cls.browse(batch))
-                b_plans = cls._get_plans(
-                    batch, before, cls._get_applied(batch), reasons=reasons)
-            for plan, (amount, texts) in zip(b_plans, effects):
-                plan.values['effects'] = '\n'.join(
-                    cls._get_amount_effect(plan, amount) + texts)
-            plans.extend(b_plans)
-        return plans
+        return batches
+
+    @classmethod
+    @contextmanager
+    def _applied(cls, amendments):
+        "Have the amendments of different orders applied and then undone"
+        with Transaction().set_context(_sale_amendment_trial=True), \
+                savepoint(rollback=True):
+            # Not on the instances of the caller
+            cls.validate_amendment(cls.browse(amendments))
+            yield
 
     @classmethod
     def _get_amount_effect(cls, plan, amount):
@@ -263,6 +278,16 @@ class Amendment(metaclass=PoolMeta):
                         f'sale_order_review.msg_effect_{name}',
                         number=len(records)))
         return texts
+
+    @property
+    def _supplied_lines(self):
+        "The lines of the order that are to be supplied in another way"
+        actions = {l.action for l in self.lines}
+        if actions & {'date', 'warehouse'}:
+            return list(self.sale.lines)
+        return list({
+                l.line for l in self.lines
+                if l.action in {'line', 'remove', 'line_date'} and l.line})
 
     @classmethod
     def _get_applied(cls, amendments):
@@ -332,12 +357,32 @@ class Amendment(metaclass=PoolMeta):
         return contents
 
     @classmethod
+    @without_check_access
     def get_review_measures(cls, amendments, names):
-        "Return what is measured of the orders as they are"
+        "Return what is measured of the orders as they would be"
+        measures = {}
+        with writable():
+            for batch in cls._get_batches(cls.browse(amendments)):
+                measures.update(cls._measure(batch, names))
+        return measures
+
+    @classmethod
+    def _measure(cls, amendments, names):
         pool = Pool()
         Sale = pool.get('sale.sale')
-        measures = Sale.get_review_measures(
-            Sale.browse({a.sale for a in amendments}), names)
+        try:
+            with cls._applied(amendments):
+                measures = Sale.get_review_measures(
+                    Sale.browse([a.sale for a in amendments]), names)
+        except UserError as exception:
+            # It must still be possible to read and to return it
+            if len(amendments) == 1:
+                measure = unknown(exception.message, error=True)
+                return {amendments[0]: dict.fromkeys(names, measure)}
+            measures = {}
+            for amendment in amendments:
+                measures.update(cls._measure([amendment], names))
+            return measures
         return {a: measures[a.sale] for a in amendments}
 
     @classmethod
@@ -556,6 +601,7 @@ class Amendment(metaclass=PoolMeta):
         pool = Pool()
         Acknowledgement = pool.get('sale.change.acknowledgement')
         Change = pool.get('sale.change')
+        Condition = pool.get('sale.review.condition')
         Release = pool.get('sale.review.release')
         Sale = pool.get('sale.sale')
         if _trying():
@@ -574,6 +620,7 @@ class Amendment(metaclass=PoolMeta):
             after = cls._get_applied(reviewed)
             Release.use(
                 cls._check_review(cls._get_plans(reviewed, before, after)))
+        Condition.meet(reviewed)
         for amendment in reviewed:
             Change.log(
                 Sale(amendment.sale.id), before[amendment.sale],
@@ -589,9 +636,11 @@ class Amendment(metaclass=PoolMeta):
         pool = Pool()
         Condition = pool.get('sale.review.condition')
         Release = pool.get('sale.review.release')
+        Sale = pool.get('sale.sale')
         # The order is processed again with what they change
-        problems = Condition.get_proposed(
-            [p.origin for p in plans], 'process')
+        problems = Condition.get_proposed({
+                p.origin: p.snapshot[Sale.__name__].get('payment_term')
+                for p in plans})
         missing, releases = Release.release_missing(
             cls._get_review_missing(plans), {p.origin: p.text for p in plans})
         for amendment, texts in missing.items():

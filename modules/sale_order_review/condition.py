@@ -6,13 +6,14 @@ from collections import defaultdict
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
+from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Date, Eval, If
+from trytond.pyson import Bool, Date, Eval, If
 from trytond.report import Report
 from trytond.transaction import without_check_access
 
-from .exceptions import ConditionError
-from .review import EvidenceMixin, _get_employee, _recording
+from .exceptions import ConditionError, ConditionValidationError
+from .review import EvidenceMixin, _get_employee, _group_by_company, _recording
 
 
 class Condition(EvidenceMixin, ModelSQL, ModelView):
@@ -60,14 +61,53 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         help="The date by which it must be done.")
     gate = fields.Selection([
             (None, ""),
+            ('confirm', "Confirmation"),
             ('process', "Processing"),
             ('shipment', "Shipment"),
             ('invoice', "Invoicing"),
             ], "Holds", sort=False,
+        domain=[
+            If(Bool(Eval('payment_term')),
+                ('gate', '=', 'confirm'),
+                If(Bool(Eval('advance')),
+                    ('gate', 'in', ['confirm', 'process', 'shipment']),
+                    ())),
+            ],
         states={
             'readonly': Eval('state') != 'draft',
+            'required': Bool(Eval('payment_term')) | Bool(Eval('advance')),
             },
         help="What of the sale is held until it is done.")
+    payment_term = fields.Many2One(
+        'account.invoice.payment_term', "Payment Term", ondelete='RESTRICT',
+        states={
+            'readonly': (
+                (Eval('state') != 'draft') | Bool(Eval('advance'))),
+            'invisible': ~Eval('imposes_payment', False),
+            },
+        help="The payment term without which the order is not confirmed.")
+    advance = Monetary(
+        "To Be Paid Ahead", currency='currency', digits='currency',
+        domain=[
+            If(Bool(Eval('payment_term')),
+                ('advance', '=', None),
+                ['OR',
+                    ('advance', '=', None),
+                    ('advance', '>', 0),
+                    ]),
+            ],
+        states={
+            'readonly': (
+                (Eval('state') != 'draft') | Bool(Eval('payment_term'))),
+            'invisible': ~Eval('imposes_payment', False),
+            },
+        help="The amount that the customer must have paid.")
+    currency = fields.Function(
+        fields.Many2One('currency.currency', "Currency"),
+        'on_change_with_currency')
+    imposes_payment = fields.Function(
+        fields.Boolean("May Impose Payment Terms"),
+        'on_change_with_imposes_payment')
     note = fields.Text(
         "Note",
         states={
@@ -113,9 +153,11 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
             ]
         cls._buttons.update({
                 'do': {
-                    'invisible': Eval('state') != 'open',
+                    'invisible': (
+                        (Eval('state') != 'open')
+                        | Bool(Eval('payment_term'))),
                     'icon': 'tryton-ok',
-                    'depends': ['state'],
+                    'depends': ['state', 'payment_term'],
                     },
                 'waive': {
                     'invisible': Eval('state') != 'open',
@@ -132,6 +174,40 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
     def on_change_signoff(self):
         self.company = self.signoff.company if self.signoff else None
 
+    @fields.depends('signoff', '_parent_signoff.currency')
+    def on_change_with_currency(self, name=None):
+        return self.signoff.currency if self.signoff else None
+
+    @fields.depends('signoff', '_parent_signoff.imposes_payment')
+    def on_change_with_imposes_payment(self, name=None):
+        return self.signoff.imposes_payment if self.signoff else None
+
+    @fields.depends(
+        'payment_term', 'name', 'signoff', '_parent_signoff.department')
+    def on_change_payment_term(self):
+        if self.payment_term:
+            self.gate = 'confirm'
+            self.department = (
+                self.signoff.department if self.signoff else None)
+            if not self.name:
+                self.name = gettext(
+                    'sale_order_review.msg_condition_name_payment_term',
+                    payment_term=self.payment_term.rec_name)
+
+    @fields.depends(
+        'advance', 'name', 'gate', 'currency', 'signoff',
+        '_parent_signoff.department')
+    def on_change_advance(self):
+        if self.advance:
+            self.gate = self.gate or 'process'
+            self.department = (
+                self.signoff.department if self.signoff else None)
+            if not self.name and self.currency:
+                self.name = gettext(
+                    'sale_order_review.msg_condition_name_advance',
+                    amount=Report.format_currency(
+                        self.advance, None, self.currency))
+
     @property
     def notification_name(self):
         "The name of the condition in notifications"
@@ -147,7 +223,41 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
                     'muted', '')),
             ('/tree/field[@name="due_date"]', 'visual',
                 If(late, 'danger', '')),
+            *((f'/tree/field[@name="{name}"]', 'tree_invisible',
+                    ~Eval('imposes_payment', True))
+                for name in ['payment_term', 'advance']),
             ]
+
+    @classmethod
+    def validate_fields(cls, conditions, field_names):
+        super().validate_fields(conditions, field_names)
+        cls.check_imposed(conditions, field_names)
+
+    @classmethod
+    def check_imposed(cls, conditions, field_names=None):
+        "Check that the department may impose what it does and sees to it"
+        if field_names and not (field_names & {
+                    'signoff', 'department', 'payment_term', 'advance'}):
+            return
+        for condition in conditions:
+            if not condition._imposed:
+                continue
+            signoff = condition.signoff
+            message = None
+            if not signoff.imposes_payment:
+                message = 'msg_condition_impose'
+            elif condition.department != signoff.department:
+                message = 'msg_condition_impose_department'
+            if message:
+                raise ConditionValidationError(gettext(
+                        f'sale_order_review.{message}',
+                        condition=condition.rec_name,
+                        signoff=signoff.rec_name,
+                        department=signoff.department.rec_name))
+
+    @property
+    def _imposed(self):
+        return self.payment_term or self.advance is not None
 
     @classmethod
     def preprocess_values(cls, mode, values):
@@ -187,7 +297,8 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
                 return False
             return True
         if mode == 'write' and values.keys() - {
-                'name', 'department', 'employee', 'due_date', 'gate'}:
+                'name', 'department', 'employee', 'due_date', 'gate',
+                'payment_term', 'advance'}:
             return False
         pool = Pool()
         Signoff = pool.get('sale.review.signoff')
@@ -232,7 +343,10 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
             {c.department for c in conditions}, date)
         for condition in conditions:
             able = signatories[condition.department.id]
-            if condition.employee in able:
+            if condition.payment_term:
+                # Who sells sets it
+                able = [condition.signoff.requested_by]
+            elif condition.employee in able:
                 able = [condition.employee]
             for employee in able:
                 employees[employee].append(condition)
@@ -262,6 +376,17 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     @ModelView.button
     def do(cls, conditions):
+        for condition in conditions:
+            message = None
+            if condition.payment_term:
+                message = 'msg_condition_do_payment_term'
+            elif (condition.advance is not None
+                    and not (condition.note or '').strip()):
+                message = 'msg_condition_do_advance'
+            if message:
+                raise ConditionError(gettext(
+                        f'sale_order_review.{message}',
+                        condition=condition.rec_name))
         cls._close(conditions, 'done', ['department'])
 
     @classmethod
@@ -293,6 +418,26 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
                         })
         sales = {c.sale for cs in employees.values() for c in cs}
         cls._process([s for s in sales if s.state == 'confirmed'])
+
+    @classmethod
+    @without_check_access
+    def meet(cls, origins):
+        "Close the conditions of the payment terms that the origins now have"
+        conditions = cls.search([
+                ('signoff.review.origin', 'in', [str(o) for o in origins]),
+                ('payment_term', '!=', None),
+                ('state', '=', 'open'),
+                ])
+        now = dt.datetime.now()
+        with _recording():
+            for company, c_conditions in _group_by_company(
+                    conditions, lambda c: c.company):
+                employee = _get_employee(company)
+                cls.write(c_conditions, {
+                        'state': 'done',
+                        'closed_at': now,
+                        'closed_by': employee.id if employee else None,
+                        })
 
     @classmethod
     def _process(cls, sales):
@@ -349,6 +494,9 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         for condition in cls._search_open(
                 [('sale', 'in', list(sales))], gate):
             origin = condition.signoff.review.origin
+            payment_term = condition.sale.payment_term
+            if condition._is_met(payment_term.id if payment_term else None):
+                continue
             # Those of a change that is only proposed do not hold the order
             if origin == condition.sale or origin.state == 'validated':
                 texts[sales[condition.sale.id]].append(
@@ -356,28 +504,43 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         return dict(texts)
 
     @classmethod
-    def get_proposed(cls, origins, gate):
+    def get_proposed(cls, payment_terms):
         """Return by origin the texts of the open conditions under which it was
-        approved and that hold the gate"""
+        approved and without which it is not applied
+
+        payment_terms are by origin the id of that the order would have."""
         texts = defaultdict(list)
-        origins = {str(o): o for o in origins}
+        origins = {str(o): o for o in payment_terms}
         for condition in cls._search_open(
-                [('signoff.review.origin', 'in', list(origins))], gate):
-            texts[origins[str(condition.signoff.review.origin)]].append(
-                condition._get_held_text())
+                [('signoff.review.origin', 'in', list(origins))],
+                'confirm', 'process'):
+            origin = origins[str(condition.signoff.review.origin)]
+            if not condition._is_met(payment_terms[origin]):
+                texts[origin].append(condition._get_held_text())
         return dict(texts)
 
     @classmethod
     @without_check_access
-    def _search_open(cls, domain, gate):
+    def _search_open(cls, domain, *gates):
         return cls.search([
                 *domain,
-                ('gate', '=', gate),
+                ('gate', 'in', gates),
                 ('state', '=', 'open'),
                 ])
 
+    def _is_met(self, payment_term):
+        "Return whether the payment term with the id is the imposed one"
+        return bool(self.payment_term) and self.payment_term.id == payment_term
+
     def _get_held_text(self):
         "The text of what is held until the condition is done"
+        if self.payment_term:
+            return gettext(
+                'sale_order_review.msg_condition_payment_term',
+                origin=self.signoff.review.origin.rec_name,
+                payment_term=self.payment_term.rec_name,
+                condition=self.name,
+                department=self.department.rec_name)
         return gettext(
             f'sale_order_review.msg_condition_{self.gate}',
             sale=self.sale.rec_name,
@@ -420,6 +583,10 @@ class Signoff(metaclass=PoolMeta):
             'readonly': (
                 (Eval('state') != 'pending') | ~Eval('can_sign', False)),
             },
+        context={
+            'imposes_payment': Eval('imposes_payment', False),
+            },
+        depends={'imposes_payment'},
         help="The conditions under which you approve.")
 
     @classmethod
@@ -476,6 +643,22 @@ class Signoff(metaclass=PoolMeta):
             return 'conditional'
         return super()._get_approved_state()
 
+    def _holds_for(self, signed, content, names):
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        if super()._holds_for(signed, content, names):
+            return True
+        # Who imposed the payment term has signed for it
+        sale = signed[Sale.__name__]
+        return any(
+            super(Signoff, self)._holds_for({
+                    **signed,
+                    Sale.__name__: {
+                        **sale, 'payment_term': c.payment_term.id},
+                    }, content, names)
+            for c in self.conditions
+            if c.payment_term and c.state == 'open')
+
     @classmethod
     def create_planned(cls, planned, now):
         pool = Pool()
@@ -511,6 +694,23 @@ class Sale(metaclass=PoolMeta):
         default = default.copy() if default is not None else {}
         default.setdefault('review_conditions')
         return super().copy(sales, default=default)
+
+    @classmethod
+    def _get_review_missing(cls, sales):
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        missing = super()._get_review_missing(sales)
+        for sale, texts in Condition.get_open(sales, 'confirm').items():
+            missing.setdefault(sale, []).extend(texts)
+        return missing
+
+    @classmethod
+    def confirm(cls, sales):
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        quotations = [s for s in sales if s.state == 'quotation']
+        super().confirm(sales)
+        Condition.meet(quotations)
 
     @classmethod
     def _get_held(cls, sales):

@@ -36,6 +36,10 @@ class RequirementError(ReviewError):
     pass
 
 
+class EntryErrorWithdrawError(ReviewError):
+    pass
+
+
 class InquiryError(ReviewError):
     pass
 
@@ -61,4 +65,8 @@ class AcknowledgementError(ReviewError):
 
 
 class RuleValidationError(ValidationError):
+    pass
+
+
+class ConditionValidationError(ValidationError):
     pass

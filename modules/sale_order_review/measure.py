@@ -241,11 +241,17 @@ class MeasureMixin:
                 if (not product or product.type not in types
                         or product.consumable or line.quantity <= 0):
                     continue
+                quantity = Uom.compute_qty(
+                    line.unit, line.quantity, product.default_uom,
+                    round=False)
+                # What is delivered or picked of an order that is amended
+                quantity -= sum(
+                    m.internal_quantity for m in line.moves
+                    if m.state != 'cancelled')
+                if product.default_uom.round(quantity) <= 0:
+                    continue
                 date = sale.shipping_date or line.planned_shipping_date
-                needed.append((
-                        max(date or today, today), product, Uom.compute_qty(
-                            line.unit, line.quantity, product.default_uom,
-                            round=False)))
+                needed.append((max(date or today, today), product, quantity))
             totals = defaultdict(float)
             demands[sale] = demand = []
             for date, product, quantity in sorted(

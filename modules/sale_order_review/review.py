@@ -630,6 +630,10 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     segregated = fields.Boolean(
         "Segregated", readonly=True,
         help="Who requested the review or entered the order cannot sign.")
+    imposes_payment = fields.Boolean(
+        "May Impose Payment Terms", readonly=True,
+        help="The department can impose a payment term, or an amount to be "
+        "paid ahead, as a condition.")
     aspects = fields.MultiSelection(
         'get_aspects', "Aspects", readonly=True,
         help="What must not change for the sign-off to be carried over to the "
@@ -1158,6 +1162,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             'signatories': rule.signatories,
             'number': rule.number,
             'segregated': rule.segregated,
+            'imposes_payment': rule.imposes_payment,
             'aspects': rule.aspects,
             'working_days': rule.deadline,
             'checklist': rule.checklist,
@@ -1194,8 +1199,13 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             if review not in contents:
                 contents[review] = json.loads(review.snapshot)
             names = Sale.get_review_fields(values['aspects'])
-            if snapshots.same(contents[review], content, names):
+            if signoff._holds_for(contents[review], content, names):
                 values['carried_from'] = signoff
+
+    def _holds_for(self, signed, content, names):
+        """Return whether what was signed in the content also holds for another
+        one, which may differ but in the names by name of model"""
+        return snapshots.same(signed, content, names)
 
     @classmethod
     def plan_signatories(cls, plans, excluded, company, today):
@@ -1277,6 +1287,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                         'signatories': values['signatories'],
                         'number': values['number'],
                         'segregated': values['segregated'],
+                        'imposes_payment': values['imposes_payment'],
                         'aspects': values['aspects'],
                         'working_days': values['working_days'],
                         'checklist': (

@@ -68,6 +68,10 @@ class Rule(
         "Segregated",
         help="Check to refuse the signature of who requested the review or "
         "entered the order.")
+    imposes_payment = fields.Boolean(
+        "May Impose Payment Terms",
+        help="Check to let the department impose a payment term, or an amount "
+        "to be paid ahead, as a condition of its sign-off.")
     deadline = fields.Integer(
         "Deadline", required=True,
         help="The number of working days the department has to sign.")

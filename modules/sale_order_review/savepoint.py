@@ -6,6 +6,21 @@ from trytond.transaction import Transaction
 
 
 @contextmanager
+def writable():
+    """Let the database be written, to undo it, also where the transaction only
+    reads, as it does when a client reads a record"""
+    transaction = Transaction()
+    if not transaction.readonly:
+        yield
+        return
+    with transaction.new_transaction() as transaction:
+        try:
+            yield
+        finally:
+            transaction.rollback()
+
+
+@contextmanager
 def savepoint(rollback=False):
     """Undo what is done within if it raises an exception, or anyway if it is
     to be rolled back
