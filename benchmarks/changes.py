@@ -32,6 +32,7 @@ def amendment(options):
         if template == 'ours':
             modules.append('sale_order_review')
         activate(name, modules)
+        run(name, _let_amend)
     run('amendment', _review_amendments)
     for size, times in [(1, 3 * options.times), (10, options.times)]:
         parts = {}
@@ -54,6 +55,14 @@ def amendment(options):
             + ("one by one" if size == 1 else f"{size} at once"), 1.2,
             alternate(times, measure('amendment'), measure('amendment_stock')),
             per=size)
+
+
+def _let_amend():
+    User = Pool().get('res.user')
+    User.write(User.search([('login', '=', 'seller')]), {
+            'groups': [
+                ('add', [company.ref('sale_amendment.group_sale_amendment')])],
+            })
 
 
 def _review_amendments():
@@ -81,20 +90,26 @@ def _amend(database, orders):
     # As the queue does
     run(database, _process, orders)
     sql(database, 'DELETE FROM ir_queue')
-    lines = dict(sql(database, """
-        SELECT sale, min(id) FROM sale_line WHERE sale = ANY(%s)
-        GROUP BY sale""", [orders]))
+    lines = {
+        sale: values for sale, *values in sql(database, """
+            SELECT DISTINCT ON (sale) sale, id, product, unit
+            FROM sale_line WHERE sale = ANY(%s) ORDER BY sale, id""", [
+                orders])}
     ids = seller('sale.amendment', 'create', [{
                 'sale': order,
                 **({'reason': "More", 'asked_by': 'customer'}
                     if reviewed else {}),
                 'lines': [('create', [{
                                 'action': 'line',
-                                'line': lines[order],
-                                'quantity': 2 * company.LIMIT,
+                                'line': line,
+                                'product': product,
+                                'unit': unit,
+                                'quantity': company.LIMIT // 50,
                                 'unit_price': 100,
                                 }])],
-                } for order in orders])
+                }
+            for order in orders
+            for line, product, unit in [lines[order]]])
     approve('sale.amendment', ids)
     return ids
 
@@ -170,13 +185,13 @@ def _fill_log():
                 line, line_name, field, old, new, reason, asked_by, origin, at,
                 by)
             SELECT 0, localtimestamp, r.company, r.sale, l.id,
-                'Product ' || n, 'Unit price', round || '.00',
-                round + 1 || '.00', 'Returned', 'company',
+                'Product ' || n, 'Unit price', g || '.00',
+                g + 1 || '.00', 'Returned', 'company',
                 'sale.review,' || r.id,
-                localtimestamp - (%(rounds)s - round) * interval '1 hour',
+                localtimestamp - (%(rounds)s - g) * interval '1 hour',
                 r.requested_by
             FROM sale_review AS r
-            CROSS JOIN generate_series(1, %(rounds)s) AS round
+            CROSS JOIN generate_series(1, %(rounds)s) AS g
             CROSS JOIN generate_series(1, %(lines)s) AS n
             CROSS JOIN LATERAL (
                 SELECT id FROM sale_line WHERE sale = r.sale
