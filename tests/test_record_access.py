@@ -83,13 +83,24 @@ def test_other_company(world, confirmed, name, login):
 
 
 @pytest.mark.parametrize('model', [
-        'res.user', 'party.party', 'company.company', 'sale.line', None])
+        'res.user', 'party.party', 'company.company', 'sale.line',
+        'sale.amendment'])
 def test_other_model(world, confirmed, model):
     "Records of other models are not printed"
     with pytest.raises(Fault) as info:
         execute(world.sam, ORDER, model, 1)
     assert info.value.name == 'UserError'
-    assert "report" in str(info.value)
+    assert ORDER in str(info.value)
+
+
+def test_action(world, confirmed):
+    "The action chooses the model, whatever the client sends"
+    action = get(
+        'ir.action.report', ('report_name', '=', ORDER),
+        ('model', '=', 'sale.review'))
+    content = execute(
+        world.sam, ORDER, 'res.user', confirmed.review, action_id=action)
+    assert "Acme" in get_texts(content)
 
 
 def test_not_review(world, confirmed):

@@ -26,18 +26,29 @@ class RecordMixin:
     Everything comes from the evidence, nothing from what is configured now.
     """
     __slots__ = ()
-    # The names of the models whose records can be printed
-    _models = set()
     # Whether the content that was reviewed is printed
     _with_content = True
+
+    @classmethod
+    def execute(cls, ids, data):
+        pool = Pool()
+        ActionReport = pool.get('ir.action.report')
+        if data.get('action_id') is None:
+            # There is one for each of the models
+            actions = ActionReport.search([
+                    ('report_name', '=', cls.__name__),
+                    ('model', '=', data.get('model') or 'sale.sale'),
+                    ], limit=1)
+            if not actions:
+                raise AccessError(gettext(
+                        'ir.msg_access_report_error', report=cls.__name__))
+            data = {**data, 'action_id': actions[0].id}
+        return super().execute(ids, data)
 
     @classmethod
     def check_access(cls, action, model, ids):
         pool = Pool()
         ModelAccess = pool.get('ir.model.access')
-        if model not in cls._models:
-            raise AccessError(gettext(
-                    'ir.msg_access_report_error', report=cls.__name__))
         super().check_access(action, model, ids)
         if Transaction().user:
             with check_access():
@@ -103,7 +114,7 @@ class RecordMixin:
             # OSError if only the library of Pango is missing
             return None, gettext(
                 'sale_order_review.msg_record_no_pdf',
-                error=str(exception).splitlines()[0])
+                error=str(exception).split('\n')[0])
         document = weasyprint.HTML(
             string=data,
             url_fetcher=weasyprint.URLFetcher(allowed_protocols={'data'}),
@@ -119,7 +130,6 @@ class RecordMixin:
 
 class OrderRecord(RecordMixin, CompanyReport):
     __name__ = 'sale.review.record'
-    _models = {'sale.sale', 'sale.review'}
 
     @classmethod
     def _get_document(cls, record):
@@ -136,7 +146,6 @@ class OrderRecord(RecordMixin, CompanyReport):
 
 class ContractRecord(RecordMixin, CompanyReport):
     __name__ = 'sale.review.contract_record'
-    _models = {'sale.sale', 'sale.review'}
     _with_content = False
 
     @classmethod
@@ -153,7 +162,6 @@ class ContractRecord(RecordMixin, CompanyReport):
 
 class ChangeRecord(RecordMixin, CompanyReport):
     __name__ = 'sale.review.change_record'
-    _models = {'sale.sale', 'sale.amendment'}
     _with_content = False
 
     @classmethod
@@ -166,7 +174,8 @@ class ChangeRecord(RecordMixin, CompanyReport):
             # If the module of the amendments is activated
             document['amendments'] = sorted(
                 getattr(sale, 'amendments', []), key=lambda a: a.id)
-            document['changes'] = list(reversed(sale.changes))
+            document['changes'] = sorted(
+                sale.changes, key=lambda c: (c.at, c.id))
         document['acknowledgements'] = [
             a for a in sale.acknowledgements
             if record in {sale, a.origin}]
