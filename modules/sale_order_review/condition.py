@@ -696,13 +696,13 @@ class Sale(metaclass=PoolMeta):
         return super().copy(sales, default=default)
 
     @classmethod
-    def _get_review_missing(cls, sales):
+    def _get_unmet(cls, sales):
         pool = Pool()
         Condition = pool.get('sale.review.condition')
-        missing = super()._get_review_missing(sales)
+        unmet = super()._get_unmet(sales)
         for sale, texts in Condition.get_open(sales, 'confirm').items():
-            missing.setdefault(sale, []).extend(texts)
-        return missing
+            unmet.setdefault(sale, []).extend(texts)
+        return unmet
 
     @classmethod
     def confirm(cls, sales):

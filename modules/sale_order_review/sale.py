@@ -624,6 +624,8 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         contents = cls.get_review_snapshots(list(missing))
         missing, releases = Release.release_missing(missing, {
                 s: snapshots.dumps(c) for s, c in contents.items()})
+        for sale, texts in cls._get_unmet(sales).items():
+            missing.setdefault(sale, []).extend(texts)
         if missing:
             raise ReviewRequiredError(
                 '\n'.join(t for texts in missing.values() for t in texts))
@@ -634,6 +636,12 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         "Return by sale the list of texts of what its review misses"
         cls._check_history(sales)
         return cls._get_unreviewed(sales)
+
+    @classmethod
+    def _get_unmet(cls, sales):
+        """Return as _get_review_missing what holds the confirmation even if
+        the review is bypassed"""
+        return {}
 
     @classmethod
     def _get_unreviewed(cls, sales):
