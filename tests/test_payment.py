@@ -20,6 +20,7 @@ from .review import (
     employee, get_notifications, get_signoff, sign, submit, with_company)
 from .test_change import create_amendment, process_order
 from .test_condition import client
+from .test_release import allow, release
 
 TODAY = dt.date.today()
 SUBJECTS = ['sale.sale', 'sale.amendment']
@@ -307,3 +308,24 @@ class PaymentTestCase(TestCase):
         self.assertEqual(
             Amendment(amendment.id).sale.payment_term.name, "45 days")
         self.assertEqual(Condition(condition.id).state, 'done')
+
+    @with_company
+    def test_released(self):
+        "Test an emergency release does not lift what is imposed"
+        create_rule("Production")
+        create_rule("Finance", imposes_payment=True)
+        sale = create_sale(payment_term=create_term("60 days"))
+        review = self.submit(sale)
+        condition = self.impose(
+            review, payment_term=create_term("30 days"), gate='confirm')
+        allow()
+        release(sale)
+        with self.assertRaisesRegex(
+                ReviewRequiredError, 'payment term "30 days"'):
+            self.confirm(sale)
+        with client("Frida"):
+            condition.__class__.write([condition], {'note': "Guaranteed"})
+            condition.__class__.waive([condition])
+        sale = self.confirm(sale)
+        self.assertEqual(
+            (sale.state, sale.review_state), ('confirmed', 'released'))

@@ -22,6 +22,7 @@ from .review import (
     sign, submit, with_company)
 from .test_change import (
     change_line, create_amendment, create_order, submit_amendment, validate)
+from .test_release import allow, confirm, release
 from .tools import require, unavailable
 
 TODAY = dt.date.today()
@@ -191,6 +192,25 @@ class RecordTestCase(TestCase):
             with self.subTest(text=text):
                 self.assertTrue(
                     any(text in t for t in get_texts(content)), text)
+
+    @with_company
+    def test_release(self):
+        "Test the emergency release is printed with what it bypassed"
+        create_rule("Production")
+        with as_user("Sven"):
+            sale = create_sale()
+        allow()
+        release(sale)
+        confirm(sale)
+        for name in [ORDER, CONTRACT]:
+            with self.subTest(name=name):
+                content = render(name, sale)
+                self.assertHas(content, "Emergency Releases")
+                self.assertRow(content, "Reason", "Fire at the customer")
+                self.assertRow(content, "Released By", "Olga")
+                self.assertTrue(any(
+                        "Production" in t for t in get_texts(content)))
+        self.assertNotIn("Emergency Releases", render(CHANGE, sale))
 
     @with_company
     def test_review(self):

@@ -82,9 +82,10 @@ class RecordMixin:
     @classmethod
     def _get_document(cls, record):
         "Return what is printed of the record"
+        sale = record if record.__name__ == 'sale.sale' else record.sale
         return {
-            'sale': (
-                record if record.__name__ == 'sale.sale' else record.sale),
+            'sale': sale,
+            'releases': [r for r in sale.releases if r.origin == sale],
             'requirements': [],
             'reviews': [],
             'amendments': [],
@@ -176,6 +177,9 @@ class ChangeRecord(RecordMixin, CompanyReport):
                 getattr(sale, 'amendments', []), key=lambda a: a.id)
             document['changes'] = sorted(
                 sale.changes, key=lambda c: (c.at, c.id))
+        document['releases'] = [
+            r for r in sale.releases
+            if r.origin != sale and record in {sale, r.origin}]
         document['acknowledgements'] = [
             a for a in sale.acknowledgements
             if record in {sale, a.origin}]
@@ -248,6 +252,10 @@ class Evidence:
                 'question', 'asked_of', 'department', 'person', 'means',
                 'asked_by', 'asked_at', 'reply_due', 'reply', 'replied_with',
                 'replied_by', 'replied_at', 'state', 'evidence'],
+            'release_fields': [
+                'reason', 'missing', 'released_by', 'released_at',
+                'valid_until', 'state', 'used_at', 'deadline', 'review',
+                'caught_up_at', 'digest', 'evidence'],
             'change_columns': [
                 'line_name', 'field', 'old', 'new', 'reason', 'asked_by',
                 'by', 'at', 'revision'],
@@ -385,6 +393,7 @@ class Evidence:
         Attachment = pool.get('ir.attachment')
         resources = [
             *self.reviews, *self.signoffs,
+            *(r for s in self.sales for r in s.releases),
             *(r for s in self.sales for r in s.requirements)]
         for signoff in self.signoffs:
             resources.extend([
