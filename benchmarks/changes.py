@@ -92,7 +92,7 @@ def _amend(database, orders):
     sql(database, 'DELETE FROM ir_queue')
     lines = {
         sale: values for sale, *values in sql(database, """
-            SELECT DISTINCT ON (sale) sale, id, product, unit
+            SELECT DISTINCT ON (sale) sale, id, product, unit, unit_price
             FROM sale_line WHERE sale = ANY(%s) ORDER BY sale, id""", [
                 orders])}
     ids = seller('sale.amendment', 'create', [{
@@ -105,11 +105,11 @@ def _amend(database, orders):
                                 'product': product,
                                 'unit': unit,
                                 'quantity': company.LIMIT // 50,
-                                'unit_price': 100,
+                                'unit_price': unit_price,
                                 }])],
                 }
             for order in orders
-            for line, product, unit in [lines[order]]])
+            for line, product, unit, unit_price in [lines[order]]])
     approve('sale.amendment', ids)
     return ids
 
