@@ -107,8 +107,10 @@ PEOPLE = [
         role="signs for Legal where the terms are unusual"),
     Person(
         "Ingrid Solberg", 'GM', head=True, login='manager',
-        groups=[*_SALES, *_REVIEW],
-        role="decides on thin margins and very large orders"),
+        groups=[*_SALES, *_REVIEW,
+            'sale_order_review.group_review_release'],
+        role="decides on thin margins and very large orders, and releases in "
+        "an emergency"),
     Person("Torill Bakke", 'ARCH', head=True),
     Person(
         "Astrid Eide", login='auditor',

@@ -22,6 +22,7 @@ RULES = [
     ("Credit and payment", 'FIN', 2, {
             'minimum_amount': Decimal(150_000),
             'maximum_amount': Decimal('999_999.99'),
+            'imposes_payment': True,
             'aspects': ['parties', 'prices', 'payment'],
             }),
     ("Credit and payment of large orders", 'FIN', 2, {
@@ -216,8 +217,8 @@ def create_current():
                 create_drafts, create_quotations, create_first_stage,
                 create_second_stage, create_third_stage, create_returned,
                 create_second_round, create_asked, create_conditional,
-                create_withdrawn, create_approved, create_processing,
-                create_changes]):
+                create_imposed, create_withdrawn, create_approved,
+                create_processing, create_released, create_changes]):
         create()
     run(forget_notifications)
 
@@ -324,6 +325,25 @@ def create_second_round():
     backdate(order, working_days(1), due=today())
 
 
+def create_imposed():
+    "Finance approves if a third is paid in advance, which Sales must agree"
+    order = request(
+        'sales2', "Schwarzwald Messtechnik GmbH", [('IP-32', 24)],
+        description="Panels for measuring cells", payment_term="60 days")
+    sign([order], 'SALES')
+    sign([order], 'PROD')
+    term = run(lambda: find(
+            'account.invoice.payment_term',
+            name="30% in advance, rest in 30 days").id)
+    for (code, _), ids in get_pending([order], 'FIN').items():
+        act(SIGNATORIES[code][0], impose, ids,
+            "30 % in advance", find_department('FIN'),
+            {'payment_term': term, 'gate': 'confirm'})
+    while sign([order]):
+        pass
+    backdate(order, working_days(2))
+
+
 def create_asked():
     "Legal waits for the answer of the customer"
     order = request(
@@ -350,7 +370,7 @@ def create_conditional():
     sign([order], 'SALES')
     for (code, _), ids in get_pending([order], 'PROD').items():
         act(SIGNATORIES[code][0], impose, ids, "Burn-in report of the panels",
-            find_department('QA'))
+            find_department('QA'), {'gate': 'shipment'})
     while sign([order]):
         pass
     backdate(order, working_days(3))
@@ -361,7 +381,7 @@ def find_department(code):
     return run(lambda: find('company.department', code=code).id)
 
 
-def impose(ids, name, department):
+def impose(ids, name, department, values):
     pool = Pool()
     Condition = pool.get('sale.review.condition')
     Signoff = pool.get('sale.review.signoff')
@@ -370,7 +390,7 @@ def impose(ids, name, department):
                 'name': name,
                 'department': department,
                 'due_date': today() + dt.timedelta(days=5),
-                'gate': 'shipment',
+                **values,
                 } for id_ in ids])
     Signoff.approve_with_conditions(Signoff.browse(ids))
 
@@ -414,6 +434,25 @@ def create_processing():
                 'sales', "Trønder Maskin AS", [('TS-10', 6), ('CS-05', 6)],
                 4, description="Screens for the workshop"),
             ])
+
+
+def create_released():
+    "A ferry lies still: confirmed at once, the review is still to be approved"
+    order = request(
+        'sales', "Fjordlinja Ferger AS", [('IP-24', 4)],
+        description="Bridge panels, breakdown of MF Brisling",
+        channel="Telephone")
+    act('manager', release, order.id,
+        "The ferry is out of service until the panels are replaced.")
+    click([order], 'confirm', 'orderdesk')
+
+
+def release(id_, reason):
+    pool = Pool()
+    Release = pool.get('sale.review.release')
+    Sale = pool.get('sale.sale')
+    Release.release(
+        [Sale(id_)], reason, dt.datetime.now() + dt.timedelta(days=1))
 
 
 def create_changes():

@@ -14,6 +14,7 @@ from .tools import run
 MODULES = [
     'account_invoice_stock',
     'company_department',
+    'dashboard',
     'production',
     'purchase',
     'sale_amendment',

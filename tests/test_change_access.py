@@ -146,7 +146,8 @@ def test_methods(world):
 
 
 @pytest.mark.parametrize('method', [
-        'sale.change.log', 'sale.change.log_rounds', 'sale.change.get_values',
+        'sale.change.record', 'sale.change.record_rounds',
+        'sale.change.get_values',
         'sale.change.acknowledgement.request', 'sale.amendment._try',
         'sale.amendment._get_plans', 'sale.amendment.open_review',
         'sale.amendment.return_review', 'sale.amendment.reset_review',

@@ -299,9 +299,12 @@ class Amendment(metaclass=PoolMeta):
             Sale.browse([a.sale for a in amendments]))
 
     @classmethod
-    def _get_plans(cls, amendments, before, after, reasons=True):
+    def _get_plans(cls, amendments, before, after, reasons=True, texts=True):
         """Return the plans of the reviews of the amendments, which are
-        applied, from the snapshots of their sales before and after that"""
+        applied, from the snapshots of their sales before and after that
+
+        reasons tells whether the plans have them, and texts whether these say
+        why."""
         pool = Pool()
         Line = pool.get('sale.line')
         Rule = pool.get('sale.review.rule')
@@ -309,7 +312,8 @@ class Amendment(metaclass=PoolMeta):
         sales = Sale.browse([a.sale for a in amendments])
         matching, failed = {}, {}
         if reasons:
-            matching, failed = Rule.get_reasons(sales, subject=cls.__name__)
+            matching, failed = Rule.get_reasons(
+                sales, subject=cls.__name__, texts=texts)
         # The lines have other ids each time the amendment is applied
         added = {
             str(l.id): str(-l.amendment_line.id) for l in Line.search([
@@ -618,14 +622,16 @@ class Amendment(metaclass=PoolMeta):
         with savepoint():
             super().validate_amendment(amendments)
             after = cls._get_applied(reviewed)
-            Release.use(
-                cls._check_review(cls._get_plans(reviewed, before, after)))
+            Release.use(cls._check_review(cls._get_plans(
+                        reviewed, before, after, texts=False)))
         Condition.meet(reviewed)
-        for amendment in reviewed:
-            Change.log(
-                Sale(amendment.sale.id), before[amendment.sale],
-                after[amendment.sale], amendment,
-                reason=amendment.reason, asked_by=amendment.asked_by)
+        sales = Sale.browse([a.sale for a in reviewed])
+        Change.record([
+                (s, before[s], after[s], a, {
+                        'reason': a.reason,
+                        'asked_by': a.asked_by,
+                        })
+                for s, a in zip(sales, reviewed)])
         Acknowledgement.request(
             reviewed, 'sale_order_review.msg_notification_changed')
 
@@ -792,17 +798,24 @@ class AmendmentLine(metaclass=PoolMeta):
         Uom = pool.get('product.uom')
         if self.action not in {'line', 'remove'} or not self.line:
             return
+        line, quantity = self.line, 0
+        if self.action == 'line':
+            quantity = self.quantity or 0
+            if self.unit and line.unit:
+                quantity = Uom.compute_qty(
+                    self.unit, quantity, line.unit, round=False)
+            if (self.product == line.product
+                    and quantity * line.quantity >= 0
+                    and abs(quantity) >= abs(line.quantity)):
+                # Nothing is taken back
+                return
         delivered = self._delivered
         message = None
         if self.action == 'remove':
-            if abs(delivered) >= abs(self.line.quantity):
+            if abs(delivered) >= abs(line.quantity):
                 message = 'msg_amendment_remove'
         elif delivered:
-            quantity = self.quantity or 0
-            if self.unit and self.line.unit:
-                quantity = Uom.compute_qty(
-                    self.unit, quantity, self.line.unit, round=False)
-            if self.product != self.line.product:
+            if self.product != line.product:
                 message = 'msg_amendment_delivered_product'
             elif (quantity * delivered < 0
                     or abs(quantity) < abs(delivered)):

@@ -138,6 +138,11 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def get_values(cls, old, new):
         "Return the list of values of the changes between two snapshots"
+        differences = cls._get_differences(old, new)
+        return cls._get_values(differences, cls._get_names(differences))
+
+    @classmethod
+    def _get_differences(cls, old, new):
         pool = Pool()
         differences = []
         for model, id_, name, before, after in snapshots.differences(old, new):
@@ -148,7 +153,10 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
                     or old.get(model, {}).get(str(id_)))
             differences.append(
                 (pool.get(model), id_, line, name, before, after))
-        names = cls._get_names(differences)
+        return differences
+
+    @classmethod
+    def _get_values(cls, differences, names):
         changes = []
         for Model, id_, line, name, before, after in differences:
             if name:
@@ -225,42 +233,58 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
             for v in cls.get_values(old, new)]
 
     @classmethod
-    def log(cls, sale, old, new, origin, **values):
-        "Log what differs between two snapshots of the sale"
+    def record(cls, changed):
+        """Log what differs between snapshots of sales
+
+        changed are tuples of the sale, its snapshots before and after, the
+        origin of the changes and the dictionary of the values they have."""
         pool = Pool()
         Line = pool.get('sale.line')
-        employee = _get_employee(sale.company)
-        changes = cls.get_values(old, new)
+        differences = [
+            cls._get_differences(old, new) for _, old, new, *_ in changed]
+        names = cls._get_names([d for ds in differences for d in ds])
         lines = set(map(int, Line.search([
                         ('id', 'in', [
-                                c['line'] for c in changes if c.get('line')]),
+                                id_ for ds in differences
+                                for _, id_, line, *_ in ds if line]),
                         ])))
-        for change in changes:
-            if change.get('line') not in lines:
-                change['line'] = None
-        with _recording():
-            return cls.create([{
-                        'company': sale.company.id,
+        now = dt.datetime.now()
+        employees, to_create = {}, []
+        for (sale, _, _, origin, values), s_differences in zip(
+                changed, differences):
+            company = sale.company
+            if company not in employees:
+                employees[company] = _get_employee(company)
+            employee = employees[company]
+            for change in cls._get_values(s_differences, names):
+                if change.get('line') not in lines:
+                    change['line'] = None
+                to_create.append({
+                        'company': company.id,
                         'sale': sale.id,
                         'revision': getattr(sale, 'revision', None),
                         'origin': str(origin),
-                        'at': dt.datetime.now(),
+                        'at': now,
                         'by': employee.id if employee else None,
                         **values,
                         **change,
-                        } for change in changes])
+                        })
+        with _recording():
+            return cls.create(to_create)
 
     @classmethod
-    def log_rounds(cls, reviews):
+    def record_rounds(cls, reviews):
         "Log what the rounds of review changed since the previous ones"
+        changed = []
         for review in reviews:
             opinions = [
                 s.opinion for s in review.previous.signoffs
                 if s.state == 'returned']
-            cls.log(
-                review.sale, json.loads(review.previous.snapshot),
-                json.loads(review.snapshot), review,
-                **review.origin.get_review_change(opinions))
+            changed.append((
+                    review.sale, json.loads(review.previous.snapshot),
+                    json.loads(review.snapshot), review,
+                    review.origin.get_review_change(opinions)))
+        cls.record(changed)
 
 
 class Acknowledgement(EvidenceMixin, ModelSQL, ModelView):

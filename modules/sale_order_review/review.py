@@ -424,7 +424,7 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
             approved += [
                 r for r, p in zip(c_reviews, c_plans) if p.stage is None]
         # Once released only amendments change it, which log it themselves
-        Change.log_rounds([
+        Change.record_rounds([
                 r for r in reviews
                 if r.previous and r.origin.review_state != 'released'])
         cls.approve(approved)

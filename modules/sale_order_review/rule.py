@@ -496,13 +496,14 @@ class Rule(
         return matching, failed
 
     @classmethod
-    def get_reasons(cls, records, subject=None):
+    def get_reasons(cls, records, subject=None, texts=True):
         """Return by record the list of the rules that apply to it with the
-        text that explains why each does, and as get_matching those that
-        fail"""
+        text that explains why each does, or None without texts, and as
+        get_matching those that fail"""
         matching, failed, values = cls._get_matching(records, subject)
         return {
-            record: [(rule, rule._get_reason(values[record]))
+            record: [
+                (rule, rule._get_reason(values[record]) if texts else None)
                 for rule in rules]
             for record, rules in matching.items()}, failed
 

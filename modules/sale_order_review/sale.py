@@ -160,20 +160,25 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
 
     @classmethod
     def get_full_address(cls, sales, names):
-        pool = Pool()
-        Address = pool.get('party.address')
         fields_ = {n: n.replace('_full', '') for n in names}
         sales = cls.read([s.id for s in sales], list(fields_.values()))
-        addresses = {s[f] for s in sales for f in fields_.values()} - {None}
-        # The same text for everybody
-        with Transaction().set_context(
-                language='en', address_with_party=False,
-                address_from_country=None):
-            texts = {
-                a.id: a.full_address for a in Address.browse(list(addresses))}
+        texts = cls._get_address_texts(
+            s[f] for s in sales for f in fields_.values())
         return {
             n: {s['id']: texts.get(s[f]) for s in sales}
             for n, f in fields_.items()}
+
+    @classmethod
+    def _get_address_texts(cls, ids):
+        "Return by id the text of the address, the same for everybody"
+        pool = Pool()
+        Address = pool.get('party.address')
+        with Transaction().set_context(
+                language='en', address_with_party=False,
+                address_from_country=None):
+            return {
+                a.id: a.full_address
+                for a in Address.browse(list(set(ids) - {None}))}
 
     def get_review_field(self, name):
         if self.review:
@@ -268,15 +273,26 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         # By id of sale and name of model, of which the others than the lines
         # are left out where there is none
         parts = {id_: {Line.__name__: {}} for id_ in sales}
-        for model, names in cls.get_review_fields().items():
+        names = cls.get_review_fields()
+        # The addresses themselves are read anyway
+        full_names = {
+            n for n in names[cls.__name__] if n.endswith('_full_address')}
+        names[cls.__name__] -= full_names
+        for model, model_names in names.items():
             Model = pool.get(model)
             key = 'id' if Model == cls else 'sale'
             for id_, sale, values in snapshots.read(
-                    Model, names, key, list(sales)):
+                    Model, model_names, key, list(sales)):
                 if Model == cls:
                     parts[sale][model] = values
                 else:
                     parts[sale].setdefault(model, {})[str(id_)] = values
+        addresses = {
+            (i, n): p[cls.__name__][n.replace('_full', '')]
+            for i, p in parts.items() for n in full_names}
+        texts = cls._get_address_texts(addresses.values())
+        for (id_, name), address in addresses.items():
+            parts[id_][cls.__name__][name] = texts.get(address)
         return {sales[i]: snapshot for i, snapshot in parts.items()}
 
     @classmethod
