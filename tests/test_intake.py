@@ -213,6 +213,21 @@ class IntakeTestCase(ReviewTestCase):
         self.assertIn(sale.state, {'confirmed', 'processing'})
 
     @with_company
+    def test_confirmation_approved(self):
+        "Test an approved order is not asked for what came up later"
+        Sale = Pool().get('sale.sale')
+        create_rule("Finance")
+        sale = create_sale()
+        with as_user("Sven"):
+            review, = submit(Sale(sale.id))
+        configure(intake_points=['channel'])
+        with self.assertRaisesRegex(ReviewRequiredError, "the channel"):
+            Sale.confirm([Sale(sale.id)])
+        approve(get_signoff(review, "Finance"), "Frida")
+        Sale.confirm([Sale(sale.id)])
+        self.assertEqual(Sale(sale.id).state, 'confirmed')
+
+    @with_company
     def test_oral(self):
         "Test an oral requirement holds the order until it is confirmed"
         pool = Pool()
@@ -665,6 +680,10 @@ class InquiriesTestCase(ReviewTestCase):
         signoff = get_signoff(review, "Finance")
         other = create_sale()
         finance, sales = department("Finance"), department("Sales")
+        empty, = Pool().get('company.department').create([{
+                    'name': "Archive",
+                    'company': get_company().id,
+                    }])
         for values, text in [
                 ({'question': " "}, "enter the question"),
                 ({'question': None}, "enter the question"),
@@ -675,6 +694,7 @@ class InquiriesTestCase(ReviewTestCase):
                 ({'asked_of': 'department', 'department': finance},
                     "another department"),
                 ({'department': sales}, "another department"),
+                ({'asked_of': 'department', 'department': empty}, "Archive"),
                 ]:
             with self.subTest(values=values):
                 with self.assertRaisesRegex(InquiryError, text) as cm:
