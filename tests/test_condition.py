@@ -177,6 +177,10 @@ class ConditionTestCase(ReviewTestCase):
                 'Sales': 'waiting'})
         self.assertEqual(
             [c.state for c in Condition.browse([kept, dropped])],
+            ['open', 'open'])
+        approve(get_signoff(review, "Finance"), "Frida")
+        self.assertEqual(
+            [c.state for c in Condition.browse([kept, dropped])],
             ['open', 'cancelled'])
 
     @with_company

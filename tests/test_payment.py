@@ -149,9 +149,63 @@ class PaymentTestCase(TestCase):
         self.assertEqual(
             self.states(review),
             {'Production': 'carried', 'Finance': 'pending'})
-        self.assertEqual(Condition(condition.id).state, 'cancelled')
+        self.assertEqual(Condition(condition.id).state, 'open')
         approve(get_signoff(review, "Finance"), "Frida")
+        self.assertEqual(Condition(condition.id).state, 'cancelled')
         self.assertEqual(self.confirm(sale).state, 'confirmed')
+
+    @with_company
+    def test_not_signed_again(self):
+        "Test what was imposed remains when the department does not sign"
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        Line = pool.get('sale.line')
+        Sale = pool.get('sale.sale')
+        create_rule("Production")
+        create_rule(
+            "Finance", imposes_payment=True, minimum_amount=Decimal(1000))
+        sale = create_sale(payment_term=create_term("60 days"))
+        review = self.submit(sale)
+        approve(get_signoff(review, "Production"), "Paul")
+        condition = self.impose(
+            review, payment_term=create_term("30 days"), gate='confirm')
+        with as_user("Sven"):
+            Sale.draft([Sale(sale.id)])
+            Line.write(
+                list(Sale(sale.id).lines), {'unit_price': Decimal(999)})
+            Sale.quote([Sale(sale.id)])
+        review = self.submit(sale)
+        self.assertEqual(self.states(review), {'Production': 'pending'})
+        approve(get_signoff(review, "Production"), "Paul")
+        self.assertEqual(Condition(condition.id).state, 'open')
+        with self.assertRaisesRegex(ReviewRequiredError, "30 days"):
+            self.confirm(sale)
+        with client("Frida"):
+            Condition.write([condition], {'note': "Small enough."})
+            Condition.waive([condition])
+        self.assertEqual(self.confirm(sale).state, 'confirmed')
+
+    @with_company
+    def test_other_rule(self):
+        "Test another rule of the department signs for one that is gone only"
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        Rule = pool.get('sale.review.rule')
+        imposing = create_rule(
+            "Finance", imposes_payment=True, aspects=['payment'])
+        sale = create_sale(payment_term=create_term("60 days"))
+        condition = self.impose(
+            self.submit(sale), payment_term=create_term("30 days"),
+            gate='confirm')
+        create_rule("Finance")
+        for active, state in [(True, 'open'), (False, 'cancelled')]:
+            with self.subTest(active=active):
+                Rule.write([imposing], {'active': active})
+                review = self.requote(sale, comment=str(active))
+                signoff, = [s for s in review.signoffs if s.rule != imposing]
+                self.assertEqual(Condition(condition.id).state, 'open')
+                approve(signoff, "Frida")
+                self.assertEqual(Condition(condition.id).state, state)
 
     @with_company
     def test_waive(self):
@@ -319,6 +373,13 @@ class PaymentTestCase(TestCase):
         condition = self.impose(
             review, payment_term=create_term("30 days"), gate='confirm')
         allow()
+        release(sale)
+        with self.assertRaisesRegex(
+                ReviewRequiredError, 'payment term "30 days"'):
+            self.confirm(sale)
+        # Nor does the next round before it is signed
+        review = self.requote(sale, comment="More")
+        self.assertEqual(self.states(review)['Finance'], 'pending')
         release(sale)
         with self.assertRaisesRegex(
                 ReviewRequiredError, 'payment term "30 days"'):

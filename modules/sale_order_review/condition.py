@@ -353,19 +353,36 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         Review.notify_employees(employees, icon, message_id)
 
     @classmethod
-    def cancel_superseded(cls, reviews):
-        """Cancel the conditions of the former rounds of the sales of the
-        reviews whose sign-offs were not carried over"""
-        carried = {
-            s.carried_from for r in reviews for s in r.signoffs
-            if s.carried_from}
-        conditions = cls.search([
-                ('signoff.review.origin', 'in', [
-                        str(r.origin) for r in reviews]),
-                ('state', 'in', ['draft', 'open']),
-                ('signoff', 'not in', [s.id for s in carried]),
-                ('signoff.review', 'not in', [r.id for r in reviews]),
-                ])
+    def cancel_prepared(cls, reviews):
+        "Cancel the conditions that were prepared in the reviews but not opened"
+        cls._cancel(cls.search([
+                    ('signoff.review', 'in', [r.id for r in reviews]),
+                    ('state', '=', 'draft'),
+                    ]))
+
+    @classmethod
+    def cancel_superseded(cls, signoffs):
+        """Cancel the conditions of the former rounds in whose place the
+        sign-offs are signed.
+
+        They are those of the same rule, and those of the department by rules
+        that do not apply any more. Until somebody decides they hold."""
+        by_origin = defaultdict(list)
+        for signoff in signoffs:
+            by_origin[str(signoff.review.origin)].append(signoff)
+        cls._cancel([
+                c for c in cls.search([
+                        ('signoff.review.origin', 'in', list(by_origin)),
+                        ('state', '=', 'open'),
+                        ('signoff.review', 'not in', [
+                                s.review.id for s in signoffs]),
+                        ])
+                if any(
+                    s._supersedes(c.signoff)
+                    for s in by_origin[str(c.signoff.review.origin)])])
+
+    @classmethod
+    def _cancel(cls, conditions):
         if conditions:
             with _recording():
                 cls.write(conditions, {
@@ -638,6 +655,22 @@ class Signoff(metaclass=PoolMeta):
         if decision == 'conditional':
             Condition.open([c for s in signoffs for c in s.conditions])
 
+    @classmethod
+    def _close(cls, signoffs, decision, now):
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        super()._close(signoffs, decision, now)
+        if signoffs and decision != 'return':
+            Condition.cancel_superseded(signoffs)
+
+    def _supersedes(self, former):
+        "Return whether it is signed in the place of one of a former round"
+        if self.rule == former.rule:
+            return True
+        return (
+            self.department == former.department
+            and former.rule not in {s.rule for s in self.review.signoffs})
+
     def _get_approved_state(self):
         if any(c.state != 'cancelled' for c in self.conditions):
             return 'conditional'
@@ -665,8 +698,8 @@ class Signoff(metaclass=PoolMeta):
         Condition = pool.get('sale.review.condition')
         planned = list(planned)
         pending = super().create_planned(planned, now)
-        if reviews := [r for r, p in planned if p.previous]:
-            Condition.cancel_superseded(reviews)
+        Condition.cancel_prepared(
+            [p.previous for _, p in planned if p.previous])
         return pending
 
     @classmethod
