@@ -778,6 +778,37 @@ class ReleaseTestCase(TestCase):
             validate(amendment)
 
     @with_company
+    def test_amendment_rule_gone(self):
+        "Test what was reviewed stays evidence when no rule is left"
+        pool = Pool()
+        Amendment = pool.get('sale.amendment')
+        Rule = pool.get('sale.review.rule')
+        order = create_order()
+        rule = create_rule("Production", subjects=['sale.amendment'])
+        allow()
+        approved, released = [
+            create_amendment(order, add_line(n)) for n in [1, 2]]
+        approve(
+            get_signoff(submit_amendment(approved), "Production"), "Paul")
+        validate(approved)
+        release(released)
+        validate(released)
+        Rule.write([rule], {'active': False})
+        for amendment in Amendment.browse([approved, released]):
+            line, = amendment.lines
+            for record, values in [
+                    (amendment, {'state': 'draft'}),
+                    (amendment, {'reason': "Other"}),
+                    (line, {'quantity': 9}),
+                    ]:
+                with self.subTest(
+                        state=amendment.review_state, values=values):
+                    with as_user("Sven"), \
+                            Transaction().set_context(_check_access=True), \
+                            self.assertRaises(AccessError):
+                        type(record).write([record], values)
+
+    @with_company
     def test_amendment_none(self):
         "Test an amendment that needs no review is not released"
         create_rule("Production", minimum_amount=Decimal(9000),

@@ -197,7 +197,8 @@ class Amendment(metaclass=PoolMeta):
         pool = Pool()
         Rule = pool.get('sale.review.rule')
         return (
-            self.sale._is_reviewed()
+            self.review_state != 'none'
+            or self.sale._is_reviewed()
             or bool(Rule.get_rules(self.sale.company, self.__name__)))
 
     # What is reviewed
