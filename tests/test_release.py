@@ -398,7 +398,7 @@ class ReleaseTestCase(TestCase):
             get_signoff(review, "Production"), 'return_', "Paul",
             opinion="Cannot be made.")
         self.assertIn(
-            "amend", get_notifications()['sven'][0].label)
+            "correct", get_notifications()['sven'][0].label)
         sale = self.assertReleased(sale, 'used', 'released')
         self.assertEqual(sale.state, 'processing')
         self.assertTrue(sale.catch_up)

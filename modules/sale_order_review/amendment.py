@@ -625,8 +625,8 @@ class Amendment(metaclass=PoolMeta):
             after = cls._get_applied(reviewed)
             Release.use(cls._check_review(cls._get_plans(
                         reviewed, before, after, texts=False)))
-        Condition.meet(reviewed)
         sales = Sale.browse([a.sale for a in reviewed])
+        Condition.meet(sales)
         Change.record([
                 (s, before[s], after[s], a, {
                         'reason': a.reason,

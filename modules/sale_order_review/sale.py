@@ -320,6 +320,8 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     def get_review_problems(cls, sales):
         "Return by sale the text of why it cannot be submitted"
         problems = {}
+        unmet = cls._get_unmet(
+            [s for s in sales if s.review_state == 'approved'])
         for sale in sales:
             problem = None
             if (sale.review_state in {'open', 'released'}
@@ -331,6 +333,8 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                 problem = 'msg_submit_quotation'
             elif not any(l.type == 'line' for l in sale.lines):
                 problem = 'msg_submit_lines'
+            elif sale in unmet:
+                problems[sale] = '\n'.join(unmet[sale])
             elif sale.review_state == 'approved':
                 problem = 'msg_submit_approved'
             if problem:
