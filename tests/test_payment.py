@@ -9,7 +9,7 @@ from trytond.modules.account.tests.tools import create_chart
 from trytond.modules.company.tests.tools import create_company
 from trytond.modules.sale_order_review.exceptions import (
     AmendmentReviewError, ConditionError, ConditionValidationError,
-    ReviewError, ReviewRequiredError)
+    ReleaseError, ReviewError, ReviewRequiredError)
 from trytond.modules.sale_order_review.savepoint import savepoint
 from trytond.pool import Pool
 from trytond.tests.test_tryton import TestCase, drop_db
@@ -112,6 +112,9 @@ class PaymentTestCase(TestCase):
         with self.assertRaisesRegex(
                 ReviewError, '"30 days".*Reset it to draft'):
             self.submit(sale)
+        allow()
+        with self.assertRaisesRegex(ReleaseError, 'does not lift.*"30 days"'):
+            release(sale)
 
         # What stays as it was, or becomes what was imposed, is signed
         review = self.requote(sale, payment_term=soon)
