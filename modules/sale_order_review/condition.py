@@ -596,6 +596,7 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         conditions = cls.search([
                 ('company', '=', company.id),
                 ('state', '=', 'open'),
+                ('sale.state', '!=', 'cancelled'),
                 ('due_date', '<=', today),
                 ('reminded_on', '=', None),
                 ])
