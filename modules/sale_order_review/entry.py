@@ -127,6 +127,8 @@ class EntryError(EvidenceMixin, ModelSQL, ModelView):
         values = super().preprocess_values(mode, values)
         if (mode == 'create' and values.get('sale')
                 and not Transaction().context.get('_sale_review')):
+            # The messages name what the user must be able to read
+            Sale.read([values['sale']], ['company'])
             with without_check_access():
                 sale = Sale(values['sale'])
                 employee = _get_employee(sale.company)
