@@ -19,7 +19,7 @@ from .exceptions import AmendmentReviewError
 from .measure import unknown
 from .review import Plan, _read_target
 from .sale import SubmitReviewMixin
-from .savepoint import savepoint, writable
+from .savepoint import savepoint, writing
 
 
 def _trying():
@@ -365,11 +365,13 @@ class Amendment(metaclass=PoolMeta):
     @without_check_access
     def get_review_measures(cls, amendments, names):
         "Return what is measured of the orders as they would be"
-        measures = {}
-        with writable():
+        def measure():
+            measures = {}
             for batch in cls._get_batches(cls.browse(amendments)):
                 measures.update(cls._measure(batch, names))
-        return measures
+            return measures
+
+        return writing(measure)
 
     @classmethod
     def _measure(cls, amendments, names):
