@@ -127,16 +127,13 @@ class EntryError(EvidenceMixin, ModelSQL, ModelView):
         values = super().preprocess_values(mode, values)
         if (mode == 'create' and values.get('sale')
                 and not Transaction().context.get('_sale_review')):
-            # The messages name what the user must be able to read
-            Sale.read([values['sale']], ['company'])
             with without_check_access():
                 sale = Sale(values['sale'])
                 employee = _get_employee(sale.company)
                 if not employee:
+                    # Without names, as the user may not read the sale
                     raise AccessError(gettext(
-                            'sale_order_review.msg_entry_error_employee',
-                            sale=sale.rec_name,
-                            company=sale.company.rec_name))
+                            'sale_order_review.msg_entry_error_create'))
                 values = {
                     **values,
                     'company': sale.company.id,
