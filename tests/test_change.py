@@ -2,14 +2,17 @@
 
 import datetime as dt
 import json
+from contextlib import nullcontext
 from decimal import Decimal
+from unittest.mock import Mock, patch
 
+from trytond.backend import DatabaseOperationalError
 from trytond.model.exceptions import AccessError
 from trytond.modules.account.tests.tools import create_chart
 from trytond.modules.company.tests.tools import create_company
 from trytond.modules.sale_order_review.exceptions import (
     AcknowledgementError, AmendmentReviewError, ReviewError, SignoffError)
-from trytond.modules.sale_order_review.savepoint import savepoint
+from trytond.modules.sale_order_review.savepoint import savepoint, writing
 from trytond.pool import Pool
 from trytond.pyson import Eval, PYSONEncoder
 from trytond.tests.test_tryton import TestCase, drop_db
@@ -173,6 +176,26 @@ class ChangeTestCase(TestCase):
         self.assertEqual(sale.lines[0].quantity, 1)
         self.assertEqual(sale.untaxed_amount, Decimal(1000))
         self.assertEqual(amendment.state, 'draft')
+
+    @with_company
+    def test_writing(self):
+        "Test what only reads tries again what others prevent it to write"
+        transaction = Mock(readonly=True)
+        transaction.new_transaction.return_value = nullcontext(transaction)
+        error = DatabaseOperationalError()
+        with patch(
+                'trytond.modules.sale_order_review.savepoint.Transaction',
+                return_value=transaction):
+            function = Mock(side_effect=[error, error, 42])
+            self.assertEqual(writing(function), 42)
+            self.assertEqual(transaction.rollback.call_count, 3)
+            with self.assertRaises(DatabaseOperationalError):
+                writing(Mock(side_effect=error))
+            # The server tries again what writes
+            transaction.readonly = False
+            function = Mock(side_effect=[error, 42])
+            with self.assertRaises(DatabaseOperationalError):
+                writing(function)
 
     @with_company
     def test_savepoint(self):

@@ -8,6 +8,7 @@ from trytond.model.modelview import AccessButtonError
 from trytond.modules.sale_order_review.exceptions import (
     ConditionError, SignoffError)
 from trytond.pool import Pool
+from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction
 
 from .review import (
@@ -177,6 +178,10 @@ class ConditionTestCase(ReviewTestCase):
                 'Sales': 'waiting'})
         self.assertEqual(
             [c.state for c in Condition.browse([kept, dropped])],
+            ['open', 'open'])
+        approve(get_signoff(review, "Finance"), "Frida")
+        self.assertEqual(
+            [c.state for c in Condition.browse([kept, dropped])],
             ['open', 'cancelled'])
 
     @with_company
@@ -272,6 +277,36 @@ class ConditionTestCase(ReviewTestCase):
         today = dt.date.today()
         Condition.remind(condition.company, today)
         self.assertEqual(get_notifications().keys(), {"sven"})
+
+    @with_company
+    def test_cancelled(self):
+        "Test nobody is reminded of what is cancelled"
+        pool = Pool()
+        Action = pool.get('ir.action.act_window.domain')
+        Condition = pool.get('sale.review.condition')
+        ModelData = pool.get('ir.model.data')
+        Sale = pool.get('sale.sale')
+        create_rule("Production")
+        signoff = get_signoff(self.submit(), "Production")
+        today = dt.date.today()
+        condition = self.add(
+            signoff, due_date=today - dt.timedelta(days=1))
+        sign(signoff, 'approve_with_conditions', "Paul")
+        overdue = Action(ModelData.get_id(
+                'sale_order_review', 'act_condition_form_domain_overdue'))
+
+        def search():
+            return Condition.search(
+                PYSONDecoder({}).decode(overdue.domain))
+
+        self.assertEqual(search(), [condition])
+        with as_user("Sven"):
+            Sale.cancel([Sale(condition.sale.id)])
+        get_notifications()
+        Condition.remind(condition.company, today)
+        self.assertEqual(get_notifications(), {})
+        self.assertEqual(search(), [])
+        self.assertEqual(Condition(condition.id).state, 'open')
 
     @with_company
     def test_named_left(self):

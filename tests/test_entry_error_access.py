@@ -73,6 +73,10 @@ def test_record(world, sale):
     for login in ['olga', 'nora', 'audi']:
         with pytest.raises(Fault):
             record(world[login], sale)
+    with pytest.raises(Fault) as info:
+        record(world.olga, sale)
+    for name in [sale.number, "Dunder Mifflin"]:
+        assert name not in str(info.value)
     with pytest.raises(Fault):
         record(world.tina, sale, context={'employee': other})
     assert search(MODEL) == before

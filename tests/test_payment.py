@@ -9,7 +9,7 @@ from trytond.modules.account.tests.tools import create_chart
 from trytond.modules.company.tests.tools import create_company
 from trytond.modules.sale_order_review.exceptions import (
     AmendmentReviewError, ConditionError, ConditionValidationError,
-    ReviewRequiredError)
+    ReleaseError, ReviewError, ReviewRequiredError)
 from trytond.modules.sale_order_review.savepoint import savepoint
 from trytond.pool import Pool
 from trytond.tests.test_tryton import TestCase, drop_db
@@ -109,6 +109,12 @@ class PaymentTestCase(TestCase):
         with self.assertRaisesRegex(
                 ReviewRequiredError, 'payment term "30 days".*"Finance"'):
             self.confirm(sale)
+        with self.assertRaisesRegex(
+                ReviewError, '"30 days".*Reset it to draft'):
+            self.submit(sale)
+        allow()
+        with self.assertRaisesRegex(ReleaseError, 'does not lift.*"30 days"'):
+            release(sale)
 
         # What stays as it was, or becomes what was imposed, is signed
         review = self.requote(sale, payment_term=soon)
@@ -149,9 +155,63 @@ class PaymentTestCase(TestCase):
         self.assertEqual(
             self.states(review),
             {'Production': 'carried', 'Finance': 'pending'})
-        self.assertEqual(Condition(condition.id).state, 'cancelled')
+        self.assertEqual(Condition(condition.id).state, 'open')
         approve(get_signoff(review, "Finance"), "Frida")
+        self.assertEqual(Condition(condition.id).state, 'cancelled')
         self.assertEqual(self.confirm(sale).state, 'confirmed')
+
+    @with_company
+    def test_not_signed_again(self):
+        "Test what was imposed remains when the department does not sign"
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        Line = pool.get('sale.line')
+        Sale = pool.get('sale.sale')
+        create_rule("Production")
+        create_rule(
+            "Finance", imposes_payment=True, minimum_amount=Decimal(1000))
+        sale = create_sale(payment_term=create_term("60 days"))
+        review = self.submit(sale)
+        approve(get_signoff(review, "Production"), "Paul")
+        condition = self.impose(
+            review, payment_term=create_term("30 days"), gate='confirm')
+        with as_user("Sven"):
+            Sale.draft([Sale(sale.id)])
+            Line.write(
+                list(Sale(sale.id).lines), {'unit_price': Decimal(999)})
+            Sale.quote([Sale(sale.id)])
+        review = self.submit(sale)
+        self.assertEqual(self.states(review), {'Production': 'pending'})
+        approve(get_signoff(review, "Production"), "Paul")
+        self.assertEqual(Condition(condition.id).state, 'open')
+        with self.assertRaisesRegex(ReviewRequiredError, "30 days"):
+            self.confirm(sale)
+        with client("Frida"):
+            Condition.write([condition], {'note': "Small enough."})
+            Condition.waive([condition])
+        self.assertEqual(self.confirm(sale).state, 'confirmed')
+
+    @with_company
+    def test_other_rule(self):
+        "Test another rule of the department signs for one that is gone only"
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        Rule = pool.get('sale.review.rule')
+        imposing = create_rule(
+            "Finance", imposes_payment=True, aspects=['payment'])
+        sale = create_sale(payment_term=create_term("60 days"))
+        condition = self.impose(
+            self.submit(sale), payment_term=create_term("30 days"),
+            gate='confirm')
+        create_rule("Finance")
+        for active, state in [(True, 'open'), (False, 'cancelled')]:
+            with self.subTest(active=active):
+                Rule.write([imposing], {'active': active})
+                review = self.requote(sale, comment=str(active))
+                signoff, = [s for s in review.signoffs if s.rule != imposing]
+                self.assertEqual(Condition(condition.id).state, 'open')
+                approve(signoff, "Frida")
+                self.assertEqual(Condition(condition.id).state, state)
 
     @with_company
     def test_waive(self):
@@ -310,6 +370,105 @@ class PaymentTestCase(TestCase):
         self.assertEqual(Condition(condition.id).state, 'done')
 
     @with_company
+    def test_amendment_process(self):
+        "Test an amendment is told what it waits for"
+        pool = Pool()
+        Amendment = pool.get('sale.amendment')
+        create_rule("Finance", subjects=SUBJECTS)
+        sale = create_sale()
+        approve(get_signoff(self.submit(sale), "Finance"), "Frida")
+        amendment = create_amendment(
+            process_order(sale), ('payment_term', {
+                    'payment_term': create_term("30 days").id}))
+        self.impose(self.submit(amendment), gate='process')
+        with as_user("Sven"), self.assertRaisesRegex(
+                AmendmentReviewError, 'cannot be validated.*"Payment"'):
+            Amendment.validate_amendment([Amendment(amendment.id)])
+
+    @with_company
+    def test_offer(self):
+        "Test no offer goes out without the imposed payment term"
+        pool = Pool()
+        Configuration = pool.get('sale.configuration')
+        Sale = pool.get('sale.sale')
+        Configuration(1).set_multivalue('review_offer', True)
+        create_rule("Finance", imposes_payment=True)
+        late, soon = create_term("60 days"), create_term("30 days")
+        sale = create_sale(payment_term=late)
+        condition = self.impose(
+            self.submit(sale), payment_term=soon, gate='confirm')
+        self.assertEqual(Sale(sale.id).review_state, 'approved')
+        with self.assertRaisesRegex(ReviewRequiredError, "30 days"):
+            Sale.check_offer([Sale(sale.id)])
+        with client("Frida"):
+            condition.__class__.write([condition], {'note': "Guaranteed"})
+            condition.__class__.waive([condition])
+        Sale.check_offer([Sale(sale.id)])
+
+    def catch_up(self, process=False, **values):
+        "Return an order and the condition of the review that caught up"
+        Sale = Pool().get('sale.sale')
+        create_rule("Finance", imposes_payment=True)
+        allow()
+        sale = create_sale(payment_term=create_term("60 days"))
+        release(sale)
+        sale = self.confirm(sale)
+        if process:
+            with as_user("Sven"):
+                Sale.process([Sale(sale.id)])
+        condition = self.impose(self.submit(sale), gate='confirm', **values)
+        self.assertEqual(Sale(sale.id).review_state, 'approved')
+        return sale, condition
+
+    @with_company
+    def test_catch_up(self):
+        "Test what is imposed on a confirmed order holds its processing"
+        Sale = Pool().get('sale.sale')
+        term = create_term("30 days")
+        sale, condition = self.catch_up(payment_term=term)
+        with client("Sven"), self.assertRaisesRegex(
+                ReviewError, '"30 days".*Reset it to draft'):
+            Sale.process([Sale(sale.id)])
+        self.requote(sale, payment_term=term)
+        self.confirm(sale)
+        self.assertEqual(
+            condition.__class__(condition.id).state, 'done')
+        with as_user("Sven"):
+            Sale.process([Sale(sale.id)])
+        self.assertEqual(Sale(sale.id).state, 'processing')
+
+    @with_company
+    def test_catch_up_condition(self):
+        "Test what must be done before the confirmation holds the processing"
+        Sale = Pool().get('sale.sale')
+        sale, condition = self.catch_up()
+        with client("Sven"), self.assertRaisesRegex(
+                ReviewError, 'cannot be processed.*"Payment"'):
+            Sale.process([Sale(sale.id)])
+        with client("Fred"):
+            condition.__class__.do([condition])
+            self.assertEqual(Sale(sale.id).state, 'confirmed')
+        with as_user("Sven"):
+            Sale.process([Sale(sale.id)])
+        self.assertEqual(Sale(sale.id).state, 'processing')
+
+    @with_company
+    def test_catch_up_amended(self):
+        "Test an amendment gives a processed order what is imposed on it"
+        pool = Pool()
+        Amendment = pool.get('sale.amendment')
+        term, other = create_term("30 days"), create_term("45 days")
+        sale, condition = self.catch_up(process=True, payment_term=term)
+        for payment_term, state in [(other, 'open'), (term, 'done')]:
+            with self.subTest(state=state):
+                amendment = create_amendment(
+                    sale, ('payment_term', {'payment_term': payment_term.id}))
+                with as_user("Sven"):
+                    Amendment.validate_amendment([Amendment(amendment.id)])
+                self.assertEqual(
+                    condition.__class__(condition.id).state, state)
+
+    @with_company
     def test_released(self):
         "Test an emergency release does not lift what is imposed"
         create_rule("Production")
@@ -319,6 +478,13 @@ class PaymentTestCase(TestCase):
         condition = self.impose(
             review, payment_term=create_term("30 days"), gate='confirm')
         allow()
+        release(sale)
+        with self.assertRaisesRegex(
+                ReviewRequiredError, 'payment term "30 days"'):
+            self.confirm(sale)
+        # Nor does the next round before it is signed
+        review = self.requote(sale, comment="More")
+        self.assertEqual(self.states(review)['Finance'], 'pending')
         release(sale)
         with self.assertRaisesRegex(
                 ReviewRequiredError, 'payment term "30 days"'):

@@ -20,8 +20,8 @@ from .review import (
     create_sale, department, employee, get, get_company, get_notifications,
     get_signoff, on, sign, submit, with_company)
 from .test_change import (
-    SUBJECTS, add_line, create_amendment, create_order, submit_amendment,
-    validate)
+    SUBJECTS, add_line, change_line, create_amendment, create_order,
+    submit_amendment, validate)
 
 
 def allow(name="Olga"):
@@ -159,7 +159,9 @@ class ReleaseTestCase(TestCase):
     @with_company
     def test_segregated(self):
         "Test who requested a segregated review does not release it"
-        create_rule(segregated=True)
+        pool = Pool()
+        Rule = pool.get('sale.review.rule')
+        rule = create_rule(segregated=True)
         allow("Sven")
         allow("Sigrid")
         allow("Olga")
@@ -168,6 +170,10 @@ class ReleaseTestCase(TestCase):
             release(sale, user="Sven")
         with as_user("Olga"):
             submit(sale)
+        with self.assertRaisesRegex(ReleaseError, "Olga.*segregated"):
+            release(sale, user="Olga")
+        # Its sign-off was when it was submitted
+        Rule.write([rule], {'segregated': False})
         with self.assertRaisesRegex(ReleaseError, "Olga.*segregated"):
             release(sale, user="Olga")
         release(sale, user="Sigrid")
@@ -257,6 +263,8 @@ class ReleaseTestCase(TestCase):
         with self.assertRaisesRegex(
                 ReviewRequiredError, "something else was released.*Quantity"):
             confirm(sale)
+        # What it is now can be released, but not confirmed
+        self.assertFalse(Sale(sale.id).released)
         with as_user("Sven"):
             Sale.draft([Sale(sale.id)])
             line, = Sale(sale.id).lines
@@ -398,7 +406,7 @@ class ReleaseTestCase(TestCase):
             get_signoff(review, "Production"), 'return_', "Paul",
             opinion="Cannot be made.")
         self.assertIn(
-            "amend", get_notifications()['sven'][0].label)
+            "correct", get_notifications()['sven'][0].label)
         sale = self.assertReleased(sale, 'used', 'released')
         self.assertEqual(sale.state, 'processing')
         self.assertTrue(sale.catch_up)
@@ -443,8 +451,89 @@ class ReleaseTestCase(TestCase):
         self.assertReleased(sale, 'caught_up', 'approved')
 
     @with_company
+    def test_amended_back(self):
+        "Test who was bypassed reviews also what is amended back"
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        Release = pool.get('sale.review.release')
+        create_rule("Finance", minimum_amount=Decimal(2000))
+        allow()
+        product = get('product.product', "Touch Screen")
+        sale = self.create_sale(lines=[(product, 3, 1000)])
+        release_, = release(sale)
+        self.assertEqual(release_.untaxed_amount, Decimal(3000))
+        confirm(sale)
+        self.assertIn("2,000.00", Release(release_.id).reasons)
+        with as_user("Sven"):
+            Sale.process([Sale(sale.id)])
+        line, = sale.lines
+        validate(create_amendment(sale, change_line(line, quantity=1)))
+        with as_user("Sven"):
+            review, = submit(Sale(sale.id))
+        self.assertReleased(sale, 'used', 'released')
+        signoff = get_signoff(review, "Finance")
+        self.assertIn("3,000.00", signoff.reason)
+        approve(signoff, "Frida")
+        self.assertReleased(sale, 'caught_up', 'approved')
+
+    @with_company
+    def test_below_rule(self):
+        "Test an order that is reset and changed is still to be caught up with"
+        pool = Pool()
+        Line = pool.get('sale.line')
+        Sale = pool.get('sale.sale')
+        create_rule("Finance", minimum_amount=Decimal(1000))
+        allow()
+        sale = self.create_sale()
+        release(sale)
+        confirm(sale)
+        with as_user("Sven"):
+            Sale.draft([Sale(sale.id)])
+            self.assertFalse(Sale(sale.id).catch_up)
+            Line.write(
+                list(Sale(sale.id).lines), {'unit_price': Decimal(999)})
+            Sale.quote([Sale(sale.id)])
+        self.assertReleased(sale, 'used', 'required')
+        self.assertTrue(Sale(sale.id).catch_up)
+        with self.assertRaisesRegex(
+                ReviewRequiredError, "reviewed by Finance"):
+            confirm(sale)
+        with as_user("Sven"):
+            review, = submit(Sale(sale.id))
+        approve(get_signoff(review, "Finance"), "Frida")
+        confirm(sale)
+        self.assertReleased(sale, 'caught_up', 'approved')
+
+    @with_company
+    def test_rule_unknown(self):
+        "Test what does not know its rules can be caught up with"
+        pool = Pool()
+        Release = pool.get('sale.review.release')
+        Rule = pool.get('sale.review.rule')
+        Sale = pool.get('sale.sale')
+        rule = create_rule()
+        allow()
+        sale = self.create_sale()
+        release(sale)
+        confirm(sale)
+        table = Release.__table__()
+        Transaction().connection.cursor().execute(*table.update(
+                [table.reasons], [None]))
+        Transaction().counter += 1
+        Rule.write([rule], {'active': False})
+        with as_user("Sven"):
+            Sale.draft([Sale(sale.id)])
+            Sale.quote([Sale(sale.id)])
+        confirm(sale)
+        self.assertReleased(sale, 'used', 'none')
+        self.assertTrue(Sale(sale.id).catch_up)
+        with as_user("Sven"):
+            submit(Sale(sale.id))
+        self.assertReleased(sale, 'caught_up', 'approved')
+
+    @with_company
     def test_no_rule(self):
-        "Test what no rule applies to any more is caught up with at once"
+        "Test what was bypassed is reviewed also if its rule is gone"
         pool = Pool()
         Rule = pool.get('sale.review.rule')
         Sale = pool.get('sale.sale')
@@ -455,7 +544,9 @@ class ReleaseTestCase(TestCase):
         confirm(sale)
         Rule.write([rule], {'active': False})
         with as_user("Sven"):
-            submit(Sale(sale.id))
+            review, = submit(Sale(sale.id))
+        self.assertReleased(sale, 'used', 'released')
+        approve(get_signoff(review, "Production"), "Paul")
         self.assertReleased(sale, 'caught_up', 'approved')
 
     @with_company
@@ -583,10 +674,20 @@ class ReleaseTestCase(TestCase):
         Rule._rules_cache.clear()
         with self.assertRaisesRegex(ReviewRequiredError, "is held"):
             confirm(sale)
+        # It could be segregated
+        allow("Sven")
+        with self.assertRaisesRegex(ReleaseError, "Sven.*segregated"):
+            release(sale, user="Sven")
         release_, = release(sale)
         self.assertIn("is held", release_.missing)
         confirm(sale)
         self.assertReleased(sale, 'used', 'released')
+        # It is not known that it does not apply
+        Rule.write([rule], {'condition': 'false', 'active': False})
+        with as_user("Sven"):
+            review, = submit(sale.__class__(sale.id))
+        approve(get_signoff(review, "Production"), "Paul")
+        self.assertReleased(sale, 'caught_up', 'approved')
 
     @with_company
     def test_condition(self):
@@ -706,6 +807,7 @@ class ReleaseTestCase(TestCase):
         amendment = self.create_amendment()
         with self.assertRaises(AmendmentReviewError):
             validate(amendment)
+        Rule = pool.get('sale.review.rule')
         release_, = release(amendment)
         self.assertIn("Production", release_.missing)
         self.assertTrue(release_.before)
@@ -724,8 +826,10 @@ class ReleaseTestCase(TestCase):
             opinion="Too many.")
         amendment = self.assertAmended(amendment, 'used', 'released')
         self.assertEqual(amendment.state, 'validated')
-        # The next amendment does not prevent to catch up
-        other = create_amendment(amendment.sale, add_line(1))
+        # The next amendment does not prevent to catch up, nor a rule that is
+        # gone
+        Rule.write(Rule.search([]), {'minimum_amount': Decimal(9000)})
+        other = create_amendment(amendment.sale, add_line(9))
         release(other)
         validate(other)
         review = submit_amendment(Amendment(amendment.id))
@@ -776,6 +880,37 @@ class ReleaseTestCase(TestCase):
         Amendment.write([amendment], {'reason': None})
         with self.assertRaisesRegex(AmendmentReviewError, "enter: Reason"):
             validate(amendment)
+
+    @with_company
+    def test_amendment_rule_gone(self):
+        "Test what was reviewed stays evidence when no rule is left"
+        pool = Pool()
+        Amendment = pool.get('sale.amendment')
+        Rule = pool.get('sale.review.rule')
+        order = create_order()
+        rule = create_rule("Production", subjects=['sale.amendment'])
+        allow()
+        approved, released = [
+            create_amendment(order, add_line(n)) for n in [1, 2]]
+        approve(
+            get_signoff(submit_amendment(approved), "Production"), "Paul")
+        validate(approved)
+        release(released)
+        validate(released)
+        Rule.write([rule], {'active': False})
+        for amendment in Amendment.browse([approved, released]):
+            line, = amendment.lines
+            for record, values in [
+                    (amendment, {'state': 'draft'}),
+                    (amendment, {'reason': "Other"}),
+                    (line, {'quantity': 9}),
+                    ]:
+                with self.subTest(
+                        state=amendment.review_state, values=values):
+                    with as_user("Sven"), \
+                            Transaction().set_context(_check_access=True), \
+                            self.assertRaises(AccessError):
+                        type(record).write([record], values)
 
     @with_company
     def test_amendment_none(self):

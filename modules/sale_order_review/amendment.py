@@ -19,7 +19,7 @@ from .exceptions import AmendmentReviewError
 from .measure import unknown
 from .review import Plan, _read_target
 from .sale import SubmitReviewMixin
-from .savepoint import savepoint, writable
+from .savepoint import savepoint, writing
 
 
 def _trying():
@@ -197,7 +197,8 @@ class Amendment(metaclass=PoolMeta):
         pool = Pool()
         Rule = pool.get('sale.review.rule')
         return (
-            self.sale._is_reviewed()
+            self.review_state != 'none'
+            or self.sale._is_reviewed()
             or bool(Rule.get_rules(self.sale.company, self.__name__)))
 
     # What is reviewed
@@ -336,8 +337,8 @@ class Amendment(metaclass=PoolMeta):
                     'before': snapshots.dumps(old),
                     'reason': amendment.reason,
                     'asked_by': amendment.asked_by,
-                    })
-            plan.problem = failed.get(sale)
+                    },
+                failed=failed.get(sale))
             if not any(snapshots.differences(old, content)):
                 plan.problem = gettext(
                     'sale_order_review.msg_amendment_nothing',
@@ -364,11 +365,13 @@ class Amendment(metaclass=PoolMeta):
     @without_check_access
     def get_review_measures(cls, amendments, names):
         "Return what is measured of the orders as they would be"
-        measures = {}
-        with writable():
+        def measure():
+            measures = {}
             for batch in cls._get_batches(cls.browse(amendments)):
                 measures.update(cls._measure(batch, names))
-        return measures
+            return measures
+
+        return writing(measure)
 
     @classmethod
     def _measure(cls, amendments, names):
@@ -413,22 +416,25 @@ class Amendment(metaclass=PoolMeta):
         Sale = pool.get('sale.sale')
         matching, failed = Rule.get_reasons(
             Sale.browse({a.sale for a in amendments}), subject=cls.__name__)
+        owed = Release.get_owed(amendments)
         plans = []
         for amendment, release in Release.get_used(amendments).items():
             sale = amendment.sale
             content = json.loads(release.snapshot)
             plans.append(Plan(
-                    amendment, sale, sale.review_untaxed_amount, content,
-                    cls._filter_reasons(
-                        matching.get(sale, []), json.loads(release.before),
-                        content),
+                    amendment, sale, release.untaxed_amount, content,
+                    Release.add_reasons(
+                        cls._filter_reasons(
+                            matching.get(sale, []),
+                            json.loads(release.before), content),
+                        owed.get(amendment, [])),
                     values={
                         'before': release.before,
                         'reason': amendment.reason,
                         'asked_by': amendment.asked_by,
                         'effects': release.effects,
                         },
-                    problem=failed.get(sale)))
+                    failed=failed.get(sale)))
         return plans
 
     @classmethod
@@ -622,10 +628,12 @@ class Amendment(metaclass=PoolMeta):
         with savepoint():
             super().validate_amendment(amendments)
             after = cls._get_applied(reviewed)
-            Release.use(cls._check_review(cls._get_plans(
-                        reviewed, before, after, texts=False)))
-        Condition.meet(reviewed)
+            if releases := cls._check_review(
+                    cls._get_plans(reviewed, before, after, texts=False)):
+                Release.use(releases, cls._get_plans(
+                        [r.origin for r in releases], before, after))
         sales = Sale.browse([a.sale for a in reviewed])
+        Condition.meet(sales)
         Change.record([
                 (s, before[s], after[s], a, {
                         'reason': a.reason,
@@ -640,13 +648,8 @@ class Amendment(metaclass=PoolMeta):
         """Check that what needs a review has been approved, or released, as it
         is, and return the releases without which it cannot be validated"""
         pool = Pool()
-        Condition = pool.get('sale.review.condition')
         Release = pool.get('sale.review.release')
-        Sale = pool.get('sale.sale')
-        # The order is processed again with what they change
-        problems = Condition.get_proposed({
-                p.origin: p.snapshot[Sale.__name__].get('payment_term')
-                for p in plans})
+        problems = cls.get_release_held(plans)
         missing, releases = Release.release_missing(
             cls._get_review_missing(plans), {p.origin: p.text for p in plans})
         for amendment, texts in missing.items():

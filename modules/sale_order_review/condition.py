@@ -353,19 +353,36 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         Review.notify_employees(employees, icon, message_id)
 
     @classmethod
-    def cancel_superseded(cls, reviews):
-        """Cancel the conditions of the former rounds of the sales of the
-        reviews whose sign-offs were not carried over"""
-        carried = {
-            s.carried_from for r in reviews for s in r.signoffs
-            if s.carried_from}
-        conditions = cls.search([
-                ('signoff.review.origin', 'in', [
-                        str(r.origin) for r in reviews]),
-                ('state', 'in', ['draft', 'open']),
-                ('signoff', 'not in', [s.id for s in carried]),
-                ('signoff.review', 'not in', [r.id for r in reviews]),
-                ])
+    def cancel_prepared(cls, reviews):
+        "Cancel the conditions of the reviews that were prepared only"
+        cls._cancel(cls.search([
+                    ('signoff.review', 'in', [r.id for r in reviews]),
+                    ('state', '=', 'draft'),
+                    ]))
+
+    @classmethod
+    def cancel_superseded(cls, signoffs):
+        """Cancel the conditions of the former rounds in whose place the
+        sign-offs are signed.
+
+        They are those of the same rule, and those of the department by rules
+        that do not apply any more. Until somebody decides they hold."""
+        by_origin = defaultdict(list)
+        for signoff in signoffs:
+            by_origin[str(signoff.review.origin)].append(signoff)
+        cls._cancel([
+                c for c in cls.search([
+                        ('signoff.review.origin', 'in', list(by_origin)),
+                        ('state', '=', 'open'),
+                        ('signoff.review', 'not in', [
+                                s.review.id for s in signoffs]),
+                        ])
+                if any(
+                    s._supersedes(c.signoff)
+                    for s in by_origin[str(c.signoff.review.origin)])])
+
+    @classmethod
+    def _cancel(cls, conditions):
         if conditions:
             with _recording():
                 cls.write(conditions, {
@@ -421,13 +438,15 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    def meet(cls, origins):
-        "Close the conditions of the payment terms that the origins now have"
-        conditions = cls.search([
-                ('signoff.review.origin', 'in', [str(o) for o in origins]),
-                ('payment_term', '!=', None),
-                ('state', '=', 'open'),
-                ])
+    def meet(cls, sales):
+        "Close the conditions of the payment terms that the sales now have"
+        conditions = [
+            c for c in cls.search([
+                    ('sale', 'in', [s.id for s in sales]),
+                    ('payment_term', '!=', None),
+                    ('state', '=', 'open'),
+                    ])
+            if c._is_in_force() and c._is_met(c._sale_payment_term)]
         now = dt.datetime.now()
         with _recording():
             for company, c_conditions in _group_by_company(
@@ -487,20 +506,19 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         return closing
 
     @classmethod
-    def get_open(cls, sales, gate):
-        "Return by sale the texts of the open conditions that hold the gate"
+    def get_open(cls, sales, gate, domain=()):
+        """Return by sale the texts of the open conditions that hold the gate,
+        of those in the domain"""
         texts = defaultdict(list)
         sales = {s.id: s for s in sales}
+        # A review can catch up with what is confirmed already
+        gates = ['confirm', 'process'] if gate == 'process' else [gate]
         for condition in cls._search_open(
-                [('sale', 'in', list(sales))], gate):
-            origin = condition.signoff.review.origin
-            payment_term = condition.sale.payment_term
-            if condition._is_met(payment_term.id if payment_term else None):
-                continue
-            # Those of a change that is only proposed do not hold the order
-            if origin == condition.sale or origin.state == 'validated':
+                [('sale', 'in', list(sales)), *domain], *gates):
+            if (condition._is_in_force()
+                    and not condition._is_met(condition._sale_payment_term)):
                 texts[sales[condition.sale.id]].append(
-                    condition._get_held_text())
+                    condition._get_held_text(gate))
         return dict(texts)
 
     @classmethod
@@ -516,7 +534,7 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
                 'confirm', 'process'):
             origin = origins[str(condition.signoff.review.origin)]
             if not condition._is_met(payment_terms[origin]):
-                texts[origin].append(condition._get_held_text())
+                texts[origin].append(condition._get_held_text('amendment'))
         return dict(texts)
 
     @classmethod
@@ -528,21 +546,37 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
                 ('state', '=', 'open'),
                 ])
 
+    def _is_in_force(self):
+        "Return whether it is not one of a change that is only proposed"
+        origin = self.signoff.review.origin
+        return origin == self.sale or origin.state == 'validated'
+
+    @property
+    def _sale_payment_term(self):
+        payment_term = self.sale.payment_term
+        return payment_term.id if payment_term else None
+
     def _is_met(self, payment_term):
         "Return whether the payment term with the id is the imposed one"
         return bool(self.payment_term) and self.payment_term.id == payment_term
 
-    def _get_held_text(self):
-        "The text of what is held until the condition is done"
+    def _get_held_text(self, gate):
+        """The text of what is held until the condition is done
+
+        gate is 'amendment' for what is only proposed."""
         if self.payment_term:
+            message = 'msg_condition_payment_term'
+            if gate == 'amendment':
+                message = 'msg_condition_payment_term_amendment'
             return gettext(
-                'sale_order_review.msg_condition_payment_term',
+                f'sale_order_review.{message}',
                 origin=self.signoff.review.origin.rec_name,
                 payment_term=self.payment_term.rec_name,
                 condition=self.name,
                 department=self.department.rec_name)
         return gettext(
-            f'sale_order_review.msg_condition_{self.gate}',
+            f'sale_order_review.msg_condition_{gate}',
+            origin=self.signoff.review.origin.rec_name,
             sale=self.sale.rec_name,
             condition=self.name,
             department=self.department.rec_name,
@@ -562,6 +596,7 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         conditions = cls.search([
                 ('company', '=', company.id),
                 ('state', '=', 'open'),
+                ('sale.state', '!=', 'cancelled'),
                 ('due_date', '<=', today),
                 ('reminded_on', '=', None),
                 ])
@@ -638,6 +673,22 @@ class Signoff(metaclass=PoolMeta):
         if decision == 'conditional':
             Condition.open([c for s in signoffs for c in s.conditions])
 
+    @classmethod
+    def _close(cls, signoffs, decision, now):
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        super()._close(signoffs, decision, now)
+        if signoffs and decision != 'return':
+            Condition.cancel_superseded(signoffs)
+
+    def _supersedes(self, former):
+        "Return whether it is signed in the place of one of a former round"
+        if self.rule == former.rule:
+            return True
+        return (
+            self.department == former.department
+            and former.rule not in {s.rule for s in self.review.signoffs})
+
     def _get_approved_state(self):
         if any(c.state != 'cancelled' for c in self.conditions):
             return 'conditional'
@@ -665,8 +716,8 @@ class Signoff(metaclass=PoolMeta):
         Condition = pool.get('sale.review.condition')
         planned = list(planned)
         pending = super().create_planned(planned, now)
-        if reviews := [r for r, p in planned if p.previous]:
-            Condition.cancel_superseded(reviews)
+        Condition.cancel_prepared(
+            [p.previous for _, p in planned if p.previous])
         return pending
 
     @classmethod

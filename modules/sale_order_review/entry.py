@@ -131,10 +131,9 @@ class EntryError(EvidenceMixin, ModelSQL, ModelView):
                 sale = Sale(values['sale'])
                 employee = _get_employee(sale.company)
                 if not employee:
+                    # Without names, as the user may not read the sale
                     raise AccessError(gettext(
-                            'sale_order_review.msg_entry_error_employee',
-                            sale=sale.rec_name,
-                            company=sale.company.rec_name))
+                            'sale_order_review.msg_entry_error_create'))
                 values = {
                     **values,
                     'company': sale.company.id,

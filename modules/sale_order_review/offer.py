@@ -44,6 +44,7 @@ class Sale(metaclass=PoolMeta):
         """Return by sale the list of texts of what its review misses for the
         offer, without those whose company does not ask for it"""
         pool = Pool()
+        Condition = pool.get('sale.review.condition')
         Configuration = pool.get('sale.configuration')
         configuration = Configuration(1)
         # As they are now also when looking at the history
@@ -59,7 +60,11 @@ class Sale(metaclass=PoolMeta):
                 and s.review_state != 'released']
         # What is printed would not be what is checked
         cls._check_history(offers)
-        return cls._get_unreviewed(offers)
+        missing = cls._get_unreviewed(offers)
+        for sale, texts in Condition.get_open(
+                offers, 'confirm', [('payment_term', '!=', None)]).items():
+            missing.setdefault(sale, []).extend(texts)
+        return missing
 
 
 class Notification(metaclass=PoolMeta):

@@ -3,14 +3,17 @@
 import datetime as dt
 import json
 from collections import defaultdict
+from itertools import chain
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
+from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If, TimeDelta
 from trytond.report import Report
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import (
+    Transaction, inactive_records, without_check_access)
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import snapshot as snapshots
@@ -124,6 +127,17 @@ class Release(EvidenceMixin, ModelSQL, ModelView):
     digest = fields.Char(
         "Digest", required=True, readonly=True,
         help="The SHA-256 of the snapshot.")
+    currency = fields.Many2One(
+        'currency.currency', "Currency", readonly=True, ondelete='RESTRICT')
+    untaxed_amount = Monetary(
+        "Untaxed", currency='currency', digits='currency', readonly=True)
+    reasons = fields.Text(
+        "Rules", readonly=True,
+        states={
+            'invisible': ~Eval('reasons'),
+            },
+        help="The rules that were bypassed and why they applied, as canonical "
+        "JSON.")
     used_at = fields.DateTime(
         "Used At", readonly=True,
         states={
@@ -252,35 +266,44 @@ class Release(EvidenceMixin, ModelSQL, ModelView):
     @without_check_access
     def plan(cls, records):
         """Return the plans of the reviews that would be bypassed, by record
-        the list of texts of what they miss, and the list of texts of the
-        problems that prevent it"""
+        the lists of texts of what they miss and of what holds it all the same,
+        and the list of texts of the problems that prevent it"""
         pool = Pool()
         Review = pool.get('sale.review')
         Model = records[0].__class__
         problems = Model.get_release_problems(records)
         records = [r for r in records if r not in problems]
         plans, missing = Model.plan_releases(records)
+        held = Model.get_release_held(plans)
         _, releases = cls.release_missing(
             missing, {p.origin: p.text for p in plans})
         released = {r.origin: r for r in releases}
         reviews = Review.get_current(records)
         for plan in plans:
             if problem := cls._get_problem(
-                    plan, missing.get(plan.origin), reviews.get(plan.origin),
-                    released.get(plan.origin)):
+                    plan, missing.get(plan.origin), held.get(plan.origin),
+                    reviews.get(plan.origin), released.get(plan.origin)):
                 problems[plan.origin] = problem
         return (
-            [p for p in plans if p.origin not in problems], missing,
+            [p for p in plans if p.origin not in problems], missing, held,
             list(problems.values()))
 
     @classmethod
-    def _get_problem(cls, plan, missing, review, release):
+    def _get_problem(cls, plan, missing, held, review, release):
         "Return the text of why the user cannot release what is planned"
         record, company = plan.origin, plan.sale.company
         employee = _get_employee(company)
         couple = review.requested_by if review else None, record.create_uid
         values = {'record': record.rec_name}
-        if not missing:
+        # A rule that cannot be evaluated could be segregated
+        segregated = bool(plan.failed) or any(
+            r.segregated for r, _ in plan.reasons)
+        if review and review.state == 'open':
+            segregated |= any(s.segregated for s in review.signoffs)
+        if not missing and held:
+            message = 'msg_release_condition'
+            values['conditions'] = ' '.join(held)
+        elif not missing:
             message = 'msg_release_nothing'
         elif not employee:
             message = 'msg_release_employee'
@@ -288,7 +311,7 @@ class Release(EvidenceMixin, ModelSQL, ModelView):
         elif release:
             message = 'msg_release_twice'
             values.update(release._get_texts())
-        elif (any(rule.segregated for rule, _ in plan.reasons)
+        elif (segregated
                 and employee in _get_excluded([couple])[couple]):
             message = 'msg_release_segregated'
             values['employee'] = employee.rec_name
@@ -311,7 +334,7 @@ class Release(EvidenceMixin, ModelSQL, ModelView):
         now = dt.datetime.now()
         # Of two at once only one can be committed
         Sale._lock_review({r.review_sale for r in records})
-        plans, missing, problems = cls.plan(records)
+        plans, missing, _, problems = cls.plan(records)
         if not (reason or '').strip():
             problems.append(gettext('sale_order_review.msg_release_reason'))
         if not valid_until or valid_until <= now:
@@ -329,6 +352,8 @@ class Release(EvidenceMixin, ModelSQL, ModelView):
                         'released_by': _get_employee(p.sale.company).id,
                         'released_at': now,
                         'valid_until': valid_until,
+                        'currency': p.sale.currency.id,
+                        'untaxed_amount': p.untaxed_amount,
                         'before': p.values.get('before'),
                         'effects': p.values.get('effects'),
                         'snapshot': p.text,
@@ -443,31 +468,79 @@ class Release(EvidenceMixin, ModelSQL, ModelView):
             }
 
     @classmethod
-    def use(cls, releases):
-        "Record that what is released goes on without its review"
+    def use(cls, releases, plans):
+        """Record that what is released goes on without its review
+
+        plans are those of the reviews that are bypassed."""
         pool = Pool()
         Configuration = pool.get('sale.configuration')
         Date = pool.get('ir.date')
         Review = pool.get('sale.review')
         now = dt.datetime.now()
+        reasons = {p.origin: cls._get_bypassed(p) for p in plans}
         for company, c_releases in _group_by_company(
                 releases, lambda r: r.company):
             with Transaction().set_context(company=company.id):
                 today = Date.today()
             days = Configuration(1).get_multivalue(
                 'review_catch_up', company=company.id)
+            deadline = company.add_working_days(today, days or 0)
             with _recording():
-                cls.write(c_releases, {
-                        'state': 'used',
-                        'used_at': now,
-                        'deadline': company.add_working_days(
-                            today, days or 0),
-                        })
+                cls.write(*chain.from_iterable(
+                        ([r], {
+                                'state': 'used',
+                                'used_at': now,
+                                'deadline': deadline,
+                                'reasons': reasons[r.origin],
+                                }) for r in c_releases))
         for Model, records in Review._get_reviewed(releases):
             Model.write(records, {'review_state': 'released'})
             cls.attach([
                     r for r in Review.get_current(records).values()
                     if r.state == 'open'])
+
+    @classmethod
+    def _get_bypassed(cls, plan):
+        "Return as JSON the rules that are bypassed and why they apply"
+        pool = Pool()
+        Rule = pool.get('sale.review.rule')
+        reasons = plan.reasons
+        if plan.failed:
+            # It is not known which of them apply
+            reasons = cls.add_reasons(reasons, [
+                    (rule, plan.failed) for rule in Rule.get_rules(
+                        plan.sale.company, plan.origin.__name__)])
+        return snapshots.dumps([[r.id, reason] for r, reason in reasons])
+
+    @classmethod
+    def get_owed(cls, records):
+        """Return by record that is to be caught up with the list of couples of
+        the rules that were bypassed and why they applied
+
+        They remain to be signed whatever the record has become since, until a
+        review is approved."""
+        pool = Pool()
+        Rule = pool.get('sale.review.rule')
+        owed = {}
+        for record, releases in cls._group_used(records, lambda r: r):
+            owed[record] = {
+                i: reason for r in releases
+                for i, reason in json.loads(r.reasons or '[]')}
+        if not owed:
+            return {}
+        with inactive_records():
+            rules = {r.id: r for r in Rule.search([
+                        ('id', 'in', list(set().union(*owed.values()))),
+                        ])}
+        return {
+            record: [(rules[i], t) for i, t in reasons.items() if i in rules]
+            for record, reasons in owed.items()}
+
+    @classmethod
+    def add_reasons(cls, reasons, owed):
+        "Return the couples of rule and reason with those that are not in them"
+        rules = {r for r, _ in reasons}
+        return [*reasons, *(c for c in owed if c[0] not in rules)]
 
     @classmethod
     def get_held(cls, sales):
@@ -504,34 +577,38 @@ class Release(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def attach(cls, reviews):
         "Have the open reviews catch up with the releases of what they review"
-        for review, releases in cls._group_used(reviews):
-            with _recording():
-                cls.write(releases, {'review': review.id})
+        cls._write_used(reviews, {})
 
     @classmethod
     def catch_up(cls, reviews):
         "Close the releases of what is approved"
-        now = dt.datetime.now()
-        for review, releases in cls._group_used(reviews):
-            with _recording():
-                cls.write(releases, {
-                        'review': review.id,
-                        'caught_up_at': now,
-                        'state': 'caught_up',
-                        })
+        cls._write_used(reviews, {
+                'caught_up_at': dt.datetime.now(),
+                'state': 'caught_up',
+                })
 
     @classmethod
-    def _group_used(cls, reviews):
-        "Return the couples of review and list of releases to catch up with"
-        reviews = {str(r.origin): r for r in reviews}
-        by_review = defaultdict(list)
-        if reviews:
+    def _write_used(cls, reviews, values):
+        if args := list(chain.from_iterable(
+                    (releases, {**values, 'review': review.id})
+                    for review, releases in cls._group_used(
+                        reviews, lambda r: r.origin))):
+            with _recording():
+                cls.write(*args)
+
+    @classmethod
+    def _group_used(cls, records, origin):
+        """Return the couples of record and list of the releases to catch up
+        with of its origin"""
+        records = {str(origin(r)): r for r in records}
+        by_record = defaultdict(list)
+        if records:
             for release in cls.search([
-                        ('origin', 'in', list(reviews)),
+                        ('origin', 'in', list(records)),
                         ('state', '=', 'used'),
-                        ]):
-                by_review[reviews[str(release.origin)]].append(release)
-        return by_review.items()
+                        ], order=[('id', 'ASC')]):
+                by_record[records[str(release.origin)]].append(release)
+        return by_record.items()
 
     @classmethod
     def remind(cls, company, today):
@@ -608,10 +685,6 @@ class ReleasedMixin:
     "What can be released from its review"
     __slots__ = ()
 
-    released = fields.Function(
-        fields.Boolean(
-            "Released", help="Whether a valid release waits for its use."),
-        'get_released')
     catch_up = fields.Function(
         fields.Boolean(
             "To Catch Up",
@@ -619,21 +692,14 @@ class ReleasedMixin:
         'get_catch_up')
 
     @classmethod
-    def get_released(cls, records, name):
+    def get_catch_up(cls, records, name):
         pool = Pool()
         Release = pool.get('sale.review.release')
         with without_check_access():
-            released = {r.origin.id for r in Release.search([
-                        ('origin', 'in', [str(r) for r in records]),
-                        ('state', '=', 'unused'),
-                        ('expired', '=', False),
-                        ])}
-        return {r.id: r.id in released for r in records}
-
-    @classmethod
-    def get_catch_up(cls, records, name):
+            owed = Release.get_owed(records)
         return {
-            r.id: (r._is_released()
+            r.id: (
+                (r._is_released() or (r in owed and r.state != 'draft'))
                 and not (r.review and r.review.state == 'open'))
             for r in records}
 
@@ -647,6 +713,11 @@ class ReleasedMixin:
 class Sale(ReleasedMixin, metaclass=PoolMeta):
     __name__ = 'sale.sale'
 
+    released = fields.Function(
+        fields.Boolean(
+            "Released",
+            help="Whether a valid release of what it is waits for its use."),
+        'get_released')
     # Also those of its amendments
     releases = fields.One2Many(
         'sale.review.release', 'sale', "Emergency Releases", readonly=True,
@@ -680,6 +751,23 @@ class Sale(ReleasedMixin, metaclass=PoolMeta):
                             record=sale.rec_name))
 
     @classmethod
+    def get_released(cls, sales, name):
+        pool = Pool()
+        Release = pool.get('sale.review.release')
+        with without_check_access():
+            valid = Release.search([
+                    ('origin', 'in', [str(s) for s in sales]),
+                    ('state', '=', 'unused'),
+                    ('expired', '=', False),
+                    ])
+            contents = cls.get_review_snapshots({r.origin for r in valid})
+            _, releases = Release.release_missing(
+                dict.fromkeys(contents, []),
+                {s: snapshots.dumps(c) for s, c in contents.items()})
+        released = {r.origin.id for r in releases}
+        return {s.id: s.id in released for s in sales}
+
+    @classmethod
     def get_release_problems(cls, sales):
         "Return by sale the text of why it cannot be released"
         return {
@@ -692,6 +780,12 @@ class Sale(ReleasedMixin, metaclass=PoolMeta):
         """Return the plans of the reviews that are bypassed and by sale the
         list of texts of what they miss"""
         return cls.plan_reviews(sales), cls._get_review_missing(sales)
+
+    @classmethod
+    def get_release_held(cls, plans):
+        """Return by sale the list of texts of what holds the confirmation of
+        what is planned even if it is released"""
+        return cls._get_unmet([p.origin for p in plans])
 
     @classmethod
     @ModelView.button
@@ -723,10 +817,9 @@ class Amendment(ReleasedMixin, metaclass=PoolMeta):
                 'release_review': {
                     'invisible': (
                         (Eval('state') != 'draft')
-                        | (Eval('review_state') == 'approved')
-                        | Eval('released', False)),
+                        | (Eval('review_state') == 'approved')),
                     'icon': 'tryton-warning',
-                    'depends': ['state', 'review_state', 'released'],
+                    'depends': ['state', 'review_state'],
                     },
                 })
 
@@ -761,6 +854,18 @@ class Amendment(ReleasedMixin, metaclass=PoolMeta):
         return plans, cls._get_review_missing(plans)
 
     @classmethod
+    def get_release_held(cls, plans):
+        """Return by amendment the list of texts of what holds the validation
+        of what is planned even if it is released"""
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        Sale = pool.get('sale.sale')
+        # The order is processed again with what they change
+        return Condition.get_proposed({
+                p.origin: p.snapshot[Sale.__name__].get('payment_term')
+                for p in plans})
+
+    @classmethod
     @ModelView.button_action('sale_order_review.wizard_release_amendment')
     def release_review(cls, amendments):
         pass
@@ -783,9 +888,10 @@ class ReleaseReview(Wizard):
         pool = Pool()
         Configuration = pool.get('sale.configuration')
         Release = pool.get('sale.review.release')
-        _, missing, problems = Release.plan(self.records)
+        _, missing, held, problems = Release.plan(self.records)
         values = {
             'missing': '\n'.join(t for ts in missing.values() for t in ts),
+            'held': '\n'.join(t for ts in held.values() for t in ts) or None,
             'problems': '\n'.join(problems) or None,
             }
         if validity := Configuration(1).get_multivalue(
@@ -816,6 +922,12 @@ class ReleaseReviewStart(ModelView):
         "validated.")
     missing = fields.Text(
         "Missing", readonly=True, help="What is bypassed.")
+    held = fields.Text(
+        "Conditions", readonly=True,
+        states={
+            'invisible': ~Eval('held'),
+            },
+        help="What holds the order also when it is released.")
     problems = fields.Text(
         "Problems", readonly=True,
         states={

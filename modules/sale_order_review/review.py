@@ -59,14 +59,15 @@ class Plan:
 
     origin is what is reviewed of the sale, reasons are the couples of the
     rules that apply to it and the texts that explain why, values are those
-    that its review has besides and problem is the text of what prevents it."""
+    that its review has besides, problem is the text of what prevents it and
+    failed that of why its rules cannot be evaluated."""
     __slots__ = (
         'origin', 'sale', 'untaxed_amount', 'previous', 'signoffs', 'snapshot',
-        'text', 'reasons', 'values', 'problem')
+        'text', 'reasons', 'values', 'problem', 'failed')
 
     def __init__(
             self, origin, sale, untaxed_amount, snapshot, reasons,
-            values=None, problem=None):
+            values=None, problem=None, failed=None):
         self.origin = origin
         self.sale = sale
         self.untaxed_amount = untaxed_amount
@@ -75,7 +76,8 @@ class Plan:
         self.text = snapshots.dumps(snapshot)
         self.reasons = reasons
         self.values = values or {}
-        self.problem = problem
+        self.problem = failed or problem
+        self.failed = failed
         self.signoffs = []
 
     @property

@@ -299,38 +299,50 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     def plan_reviews(cls, sales):
         "Return the plans of the reviews of the sales"
         pool = Pool()
+        Release = pool.get('sale.review.release')
         Rule = pool.get('sale.review.rule')
         contents = cls.get_review_snapshots(sales)
         matching, failed = Rule.get_reasons(sales)
+        owed = Release.get_owed(sales)
         plans = []
         for sale in sales:
-            reasons = matching.get(sale, [])
-            problem = failed.get(sale)
+            reasons = Release.add_reasons(
+                matching.get(sale, []), owed.get(sale, []))
+            problem = None
             # Nobody is left to catch up with what is released without a rule
-            if not reasons and not problem and not sale._is_released():
+            if not reasons and sale not in owed:
                 problem = gettext(
                     'sale_order_review.msg_submit_no_rule',
                     sale=sale.rec_name)
             plans.append(Plan(
                     sale, sale, sale.review_untaxed_amount, contents[sale],
-                    reasons, problem=problem))
+                    reasons, problem=problem, failed=failed.get(sale)))
         return plans
 
     @classmethod
     def get_review_problems(cls, sales):
         "Return by sale the text of why it cannot be submitted"
+        pool = Pool()
+        Release = pool.get('sale.review.release')
         problems = {}
+        owed = Release.get_owed(sales)
+        unmet = cls._get_unmet(
+            [s for s in sales if s.review_state == 'approved'])
         for sale in sales:
             problem = None
             if (sale.review_state in {'open', 'released'}
                     and sale.review and sale.review.state == 'open'):
                 problem = 'msg_submit_open'
-            elif sale._is_released():
+            elif (sale._is_released()
+                    or (sale in owed and sale.state not in {
+                            'draft', 'quotation'})):
                 continue
             elif sale.state != 'quotation' or not sale.number:
                 problem = 'msg_submit_quotation'
             elif not any(l.type == 'line' for l in sale.lines):
                 problem = 'msg_submit_lines'
+            elif sale in unmet:
+                problems[sale] = '\n'.join(unmet[sale])
             elif sale.review_state == 'approved':
                 problem = 'msg_submit_approved'
             if problem:
@@ -663,14 +675,26 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     def _get_unreviewed(cls, sales):
         """Return as _get_review_missing the sales that must be reviewed and
         are not approved as they are"""
-        pool = Pool()
-        Rule = pool.get('sale.review.rule')
-        matching, failed = Rule.get_matching(sales)
+        matching, failed = cls._get_review_rules(sales)
         missing = cls._get_unapproved({
                 s: rules for s, rules in matching.items()
                 if rules or s.review_state == 'open'})
         missing.update((s, [text]) for s, text in failed.items())
         return missing
+
+    @classmethod
+    def _get_review_rules(cls, sales):
+        """Return as Rule.get_matching the rules by which the sales must be
+        reviewed, also those that a release to be caught up with bypassed"""
+        pool = Pool()
+        Release = pool.get('sale.review.release')
+        Rule = pool.get('sale.review.rule')
+        matching, failed = Rule.get_matching(sales)
+        for sale, reasons in Release.get_owed(sales).items():
+            if sale in matching:
+                matching[sale] = list(dict.fromkeys([
+                            *matching[sale], *(r for r, _ in reasons)]))
+        return matching, failed
 
     @classmethod
     def _get_unapproved(cls, required):
@@ -726,9 +750,8 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     def _set_review_state(cls, sales):
         pool = Pool()
         Review = pool.get('sale.review')
-        Rule = pool.get('sale.review.rule')
         sales = [s for s in sales if not s._is_released()]
-        matching, failed = Rule.get_matching(sales)
+        matching, failed = cls._get_review_rules(sales)
         # Held until the rule is mended: confirm says which one it is
         matching.update(dict.fromkeys(failed, True))
         required = [s for s, rules in matching.items() if rules]
@@ -889,7 +912,9 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         with without_check_access():
             cls._check_history(sales)
             quotations = cls.browse(quotations)
-            Release.use(cls.check_review(quotations))
+            if releases := cls.check_review(quotations):
+                Release.use(
+                    releases, cls.plan_reviews([r.origin for r in releases]))
             # No rule applies any more
             cls._set_review_state(
                 [s for s in quotations if s.review_state == 'required'])

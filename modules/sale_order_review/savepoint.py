@@ -2,22 +2,30 @@
 
 from contextlib import contextmanager
 
+import trytond.config as config
+from trytond.backend import DatabaseOperationalError
 from trytond.transaction import Transaction
 
 
-@contextmanager
-def writable():
-    """Let the database be written, to undo it, also where the transaction only
-    reads, as it does when a client reads a record"""
-    transaction = Transaction()
-    if not transaction.readonly:
-        yield
-        return
-    with transaction.new_transaction() as transaction:
-        try:
-            yield
-        finally:
-            transaction.rollback()
+def writing(function):
+    """Return what the function returns, which writes the database to undo it,
+    also where the transaction only reads, as it does when a client reads a
+    record
+
+    The server does not try again what reads when others write the same."""
+    if not Transaction().readonly:
+        return function()
+    retry = config.getint('database', 'retry')
+    while True:
+        with Transaction().new_transaction() as transaction:
+            try:
+                return function()
+            except DatabaseOperationalError:
+                if not retry:
+                    raise
+                retry -= 1
+            finally:
+                transaction.rollback()
 
 
 @contextmanager
