@@ -13,6 +13,7 @@ from trytond.transaction import Transaction
 from .review import (
     ReviewTestCase, count_queries, create_party, create_rule, create_sale,
     department, employee, get, get_company, with_company)
+from .test_checklist import create_currency, set_rates
 
 MONDAY = dt.date(2024, 4, 1)
 SUNDAY = MONDAY + dt.timedelta(days=27)
@@ -133,6 +134,25 @@ class TrialTestCase(ReviewTestCase):
         self.assertEqual(result.orders, 0)
         self.assertIn(good.rec_name, result.reason)
         self.assertEqual((other.orders, other.failed), (1, 0))
+
+    @with_company
+    def test_missing_rate(self):
+        "Test an order whose currency has no rate fails only where it is used"
+        pool = Pool()
+        Rate = pool.get('currency.currency.rate')
+        set_rates(Decimal(1))
+        currency = create_currency(Decimal(2))
+        self.create_order(MONDAY)
+        order = self.create_order(MONDAY, currency=currency)
+        Rate.delete(list(currency.rates))
+        rule = create_rule(minimum_amount=10, active=False)
+        other = create_rule("Finance", active=False)
+        trial, all_ = self.run_(rule, other)
+        self.assertEqual((trial.orders, trial.failed), (1, 1))
+        self.assertEqual((all_.orders, all_.failed), (2, 0))
+        failed, = [r for r in trial.results if r.failed]
+        self.assertEqual(failed.sale, order)
+        self.assertIn("Krone", failed.reason)
 
     @with_company
     def test_customer(self):

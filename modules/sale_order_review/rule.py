@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 
 from trytond.cache import Cache
+from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import (
     DeactivableMixin, Index, MatchMixin, ModelSQL, ModelView, fields,
@@ -520,8 +521,10 @@ class Rule(
                 values.update((r, {}) for r in records)
                 continue
             with Transaction().set_context(company=company.id):
-                values.update(cls.get_values(records, rules))
-                for record in records:
+                c_values, c_failed = cls.get_values(records, rules)
+                values.update(c_values)
+                failed.update(c_failed)
+                for record in c_values:
                     try:
                         ids = [
                             r.id for r in rules
@@ -537,7 +540,8 @@ class Rule(
     @classmethod
     def get_values(cls, records, rules):
         """Return by record of a model the values of the criteria that the
-        rules use"""
+        rules use, and by record whose values cannot be found the text that
+        says why"""
         names = {
             value for name, value in cls.criteria().items()
             # Not in {None, False}, which holds 0
@@ -545,7 +549,25 @@ class Rule(
                 getattr(r, name) is not None
                 and getattr(r, name) is not False
                 for r in rules)}
-        return records[0].__class__.get_review_values(records, sorted(names))
+        Model = records[0].__class__
+        try:
+            return Model.get_review_values(records, sorted(names)), {}
+        except UserError as exception:
+            if len(records) > 1:
+                # Only the record that fails is held
+                values, failed = {}, {}
+                for record in records:
+                    r_values, r_failed = cls.get_values([record], rules)
+                    values.update(r_values)
+                    failed.update(r_failed)
+                return values, failed
+            record, = records
+            return {}, {
+                record: gettext(
+                    'sale_order_review.msg_rule_values_failed',
+                    record=record.rec_name,
+                    reason=exception.message),
+                }
 
     def match(self, pattern, match_none=False):
         pattern = pattern.copy()

@@ -150,20 +150,29 @@ class Trial(ModelSQL, ModelView):
         weeks = [Counter() for _ in trials]
         for ids in grouped_slice(sales, _SLICE):
             orders = Sale.browse(list(ids))
-            values = Rule.get_values(orders, rules)
+            values, unknown = Rule.get_values(orders, rules)
             results = []
             for trial, rule, count in zip(trials, rules, weeks):
+                r_values, r_unknown = values, {}
+                if unknown:
+                    # What the other rules use may be what is missing
+                    r_values, r_unknown = Rule.get_values(
+                        list(unknown), [rule])
+                    r_values = {**values, **r_values}
                 for order in orders:
                     # Each rule alone, as one that fails hides no other
                     try:
-                        if not (rule.match(values[order])
+                        if order in r_unknown:
+                            raise RuleError(r_unknown[order])
+                        if not (rule.match(r_values[order])
                                 and rule._match_condition(order)):
                             continue
                     except RuleError as exception:
                         failed, reason = True, exception.message
                         trial.failed += 1
                     else:
-                        failed, reason = False, rule._get_reason(values[order])
+                        failed = False
+                        reason = rule._get_reason(r_values[order])
                         trial.orders += 1
                         count[_monday(order.sale_date)] += 1
                     results.append({
