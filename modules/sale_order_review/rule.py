@@ -302,6 +302,15 @@ class Rule(
                 'sale_order_review.msg_rule_warning_product',
                 product=self.product.rec_name,
                 category=self.product_category.rec_name)
+        if (self.party and self.party_category
+                and self.party_category.id not in _parents(
+                    self.party.categories)):
+            yield gettext(
+                'sale_order_review.msg_rule_warning_party',
+                party=self.party.rec_name,
+                category=self.party_category.rec_name)
+        if self.maximum_amount is not None and self.maximum_amount < 0:
+            yield gettext('sale_order_review.msg_rule_warning_amount')
         if self.condition:
             try:
                 self._try_condition()
@@ -317,14 +326,16 @@ class Rule(
         _, operator, value = clause
         with inactive_records():
             rules = cls.search([])
-        text = (value or '').strip('%').lower()
+        if not isinstance(value, (list, tuple)):
+            value = [value]
+        # No value is what those without warnings have
+        texts = [v.strip('%').lower() for v in value if v is not None]
         found = [
             id_ for id_, warnings in cls.get_warnings(rules, name).items()
-            if warnings and text in warnings.lower()]
+            if (any(t in warnings.lower() for t in texts) if warnings
+                else None in value)]
         negative = operator.startswith(('!', 'not'))
-        # No value is what those without warnings have
-        return [('id', 'in' if negative == (value is None) else 'not in',
-                found)]
+        return [('id', 'not in' if negative else 'in', found)]
 
     @classmethod
     def view_attributes(cls):
