@@ -17,8 +17,6 @@ from trytond.modules.company import CompanyReport
 from trytond.pool import Pool
 from trytond.transaction import Transaction, check_access, without_check_access
 
-from . import snapshot as snapshots
-
 
 class RecordMixin:
     """Print what has been recorded of orders
@@ -288,7 +286,8 @@ class Evidence:
         # Each round can have other values of a record
         key = (record, id(record._values), name)
         if key not in self.texts:
-            if (record.__name__, name) == ('sale.review.signoff', 'department'):
+            if (record.__name__, name) == (
+                    'sale.review.signoff', 'department'):
                 value = self.get_department(record)
             elif name in record._fields:
                 value = getattr(record, name)
