@@ -84,6 +84,9 @@ class EntryErrorTestCase(ReviewTestCase):
             with self.assertRaisesRegex(EntryErrorWithdrawError, "as note"):
                 EntryError.withdraw([error])
         with client("Sven"):
+            with self.assertRaisesRegex(AccessError, "colleague"):
+                EntryError.write([error], {'note': "Agreed by telephone."})
+        with client("Paul"):
             EntryError.write([error], {'note': "Agreed by telephone."})
         with as_user("Sven"):
             with self.assertRaisesRegex(EntryErrorWithdrawError, "colleague"):

@@ -305,6 +305,107 @@ class RecordTestCase(TestCase):
         self.assertEqual(rows[1][4:7], ["E-Mail", "Mr. Li", "Sven"])
 
     @with_company
+    def test_requirements_round(self):
+        "Test a round is printed with the requirements that it had"
+        pool = Pool()
+        Requirement = pool.get('sale.requirement')
+        Sale = pool.get('sale.sale')
+        create_rule()
+        with as_user("Sven"):
+            sale = create_sale(quote=False)
+            changed, deleted, kept = Requirement.create([{
+                        'sale': sale.id,
+                        'kind': 'stated',
+                        'text': text,
+                        'oral': oral,
+                        'confirmed_how': 'email' if oral else None,
+                        'confirmed_with': "Mr. Li" if oral else None,
+                        } for text, oral in [
+                        ("Blue", False), ("Bright", True), ("Thin", True)]])
+            Requirement.confirm(Requirement.browse([deleted, kept]))
+            Sale.quote([Sale(sale.id)])
+            first, = submit(Sale(sale.id))
+        sign(
+            get_signoff(first, "Production"), 'return_', "Paul",
+            opinion="No.")
+        with as_user("Sven"):
+            Requirement.delete([Requirement(deleted.id)])
+            Requirement.write([Requirement(changed.id)], {
+                    'text': "Red",
+                    'oral': True,
+                    'confirmed_how': 'email',
+                    'confirmed_with': "Mr. Li",
+                    })
+            Requirement.confirm([Requirement(changed.id)])
+            Sale.quote([Sale(sale.id)])
+            second, = submit(Sale(sale.id))
+        rows = [
+            r[:3] for r in get_rows(render(CONTRACT, first, second))
+            if r[0] == "Stated"]
+        self.assertEqual(rows, [
+                ["Stated", "Blue", "In writing"],
+                ["Stated", "Bright", "Oral, deleted since"],
+                ["Stated", "Thin", "Oral, confirmed"],
+                ["Stated", "Red", "Oral, confirmed"],
+                ["Stated", "Thin", "Oral, confirmed"],
+                ])
+
+    @with_company
+    def test_names(self):
+        "Test what is renamed afterwards is printed as it was called"
+        create_rule()
+        with as_user("Sven"):
+            sale = create_sale()
+            review, = submit(sale)
+        approve(get_signoff(review, "Production"), "Paul")
+        product, = {l.product for l in sale.lines}
+        product.template.name = "Renamed"
+        product.template.save()
+        production = department("Production")
+        production.name = "Renamed"
+        production.save()
+        content = render(ORDER, review)
+        self.assertHas(content, "Production – Approved")
+        self.assertIn("Touch Screen", content)
+        self.assertNotIn("Renamed", content)
+
+    @with_company
+    def test_attachments(self):
+        "Test the names of all attachments are printed"
+        pool = Pool()
+        Attachment = pool.get('ir.attachment')
+        Document = pool.get('sale.processing.document')
+        Sale = pool.get('sale.sale')
+        create_rule("Production", aspects=['products'])
+        create_rule("Finance", stage=2)
+        with as_user("Sven"):
+            sale = create_sale(quote=False, processing=True)
+            order, pattern = Attachment.create([{
+                        'name': name,
+                        'resource': str(sale),
+                        } for name in ["order.pdf", "pattern.pdf"]])
+            Document.create([{
+                        'sale': sale.id,
+                        'kind': 'sample',
+                        'attachment': pattern.id,
+                        }])
+            Sale.quote([Sale(sale.id)])
+            review, = submit(Sale(sale.id))
+        signoff = get_signoff(review, "Production")
+        Attachment.create([{
+                    'name': "drawing.pdf",
+                    'resource': str(signoff),
+                    }])
+        approve(signoff, "Paul")
+        sign(get_signoff(review, "Finance"), 'return_', "Frida", opinion="No.")
+        with as_user("Sven"):
+            Sale.quote([Sale(sale.id)])
+            review, = submit(Sale(sale.id))
+        content = render(ORDER, review)
+        self.assertHas(content, "order.pdf pattern.pdf", "drawing.pdf")
+        self.assertRow(content, "Sample", "pattern.pdf")
+
+    @with_company
     def test_inquiries(self):
         "Test inquiries are printed with their replies"
         pool = Pool()
@@ -511,6 +612,19 @@ class RecordTestCase(TestCase):
                 notice, = re.findall('<p class="notice">(.*?)</p>', content)
                 self.assertIn("The PDF could not be made", notice)
                 self.assertIn(error, notice)
+
+    @with_company
+    def test_other_report(self):
+        "Test no other report can be printed as the record"
+        pool = Pool()
+        ActionReport = pool.get('ir.action.report')
+        Report = pool.get(ORDER, type='report')
+        other, = ActionReport.search([('report_name', '=', 'sale.sale')])
+        with as_user("Sven"), self.assertRaises(AccessError):
+            Report.execute([create_sale().id], {
+                    'model': 'sale.sale',
+                    'action_id': other.id,
+                    })
 
     @with_company
     def test_models(self):

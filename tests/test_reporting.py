@@ -3,9 +3,13 @@
 import datetime as dt
 import unittest
 
+from lxml import etree
+
 from trytond import backend
+from trytond.model.exceptions import AccessError
 from trytond.modules.company.tests.tools import create_company
 from trytond.pool import Pool
+from trytond.pyson import PYSONDecoder
 from trytond.tests.test_tryton import TestCase, drop_db
 from trytond.tests.tools import activate_modules
 from trytond.transaction import Transaction
@@ -13,6 +17,7 @@ from trytond.transaction import Transaction
 from .review import (
     ReviewTestCase, as_user, create_rule, create_sale, department, get_company,
     get_signoff, on, sign, submit, with_company)
+from .test_release import allow, confirm, release
 
 
 def at(day, hour=8, month=3):
@@ -290,6 +295,25 @@ class ReportingTestCase(ReviewTestCase):
             [s.id for s in returned[2:]])
 
     @with_company
+    def test_cause_graph(self):
+        "Test the graph by period has a line for each cause"
+        pool = Pool()
+        Cause = pool.get('sale.review.reporting.cause.time_series')
+        ModelData = pool.get('ir.model.data')
+        view = Cause.fields_view_get(ModelData.get_id(
+                'sale_order_review',
+                'reporting_cause_time_series_view_graph_number'))
+        causes = [c for c in Cause.get_causes() if c[0]]
+        lines = etree.fromstring(view['arch']).findall('y/field')
+        self.assertEqual(
+            [(l.get('key'), l.get('string')) for l in lines], causes)
+        self.assertIn('cause', view['fields'])
+        for line in lines:
+            self.assertEqual(
+                PYSONDecoder({'cause': 'price'}).decode(line.get('domain')),
+                line.get('key') == 'price')
+
+    @with_company
     def test_cause_several(self):
         "Test a return on behalf of several persons is counted once"
         Decision = Pool().get('sale.review.decision')
@@ -349,6 +373,69 @@ class ReportingTestCase(ReviewTestCase):
         self.assertEqual(
             counted('approval', [('date', '=', april)]), [second.review.id])
 
+    @with_company
+    def test_approval_department(self):
+        "Test the orders in whose first approval a department had a part"
+        Sale = Pool().get('sale.sale')
+        create_rule("Production")
+        create_rule("Finance", minimum_amount=1500)
+        day = dt.date(2026, 3, 2)
+        sale = submitted()
+        decide(sale, "Production", "Paul", at(2), at(2, 9), day)
+        with as_user("Sven"):
+            Sale.draft([Sale(sale.id)])
+            line, = Sale(sale.id).lines
+            line.quantity = 2
+            line.save()
+        sale = submit_again(sale)
+        decide(sale, "Production", "Paul", at(2), at(3), day)
+        decide(sale, "Finance", "Frida", at(2), at(3), day)
+        # Finance had a part in the round that was returned only
+        other = submitted()
+        with as_user("Sven"):
+            Sale.draft([Sale(other.id)])
+            line, = Sale(other.id).lines
+            line.quantity = 2
+            line.save()
+        other = submit_again(other)
+        decide(
+            other, "Finance", "Frida", at(2), at(3), day, button='return_',
+            cause='price')
+        with as_user("Sven"):
+            line, = Sale(other.id).lines
+            line.quantity = 1
+            line.save()
+        other = submit_again(other)
+        decide(other, "Production", "Paul", at(2), at(3), day)
+        for name, expected in [
+                ("Production", [(2, 1)]),
+                ("Finance", [(1, 0)]),
+                ("Sales", []),
+                ]:
+            with self.subTest(name=name):
+                self.assertEqual(
+                    figures(
+                        'approval', 'number', 'first',
+                        department=department(name).id),
+                    expected)
+
+    @with_company
+    def test_approval_released(self):
+        "Test what is released and asks for no signature is not approved"
+        Rule = Pool().get('sale.review.rule')
+        Sale = Pool().get('sale.sale')
+        rule = create_rule("Production")
+        with as_user("Sven"):
+            sale = create_sale()
+        allow()
+        release(sale)
+        confirm(sale)
+        Rule.write([rule], {'active': False})
+        with as_user("Sven"):
+            review, = submit(Sale(sale.id))
+        self.assertEqual(review.state, 'approved')
+        self.assertEqual(figures('approval', 'number'), [])
+
     @unittest.skipIf(
         backend.name == 'sqlite', "the dates of SQLite have no time zone")
     @with_company
@@ -386,6 +473,20 @@ class ReportingTestCase(ReviewTestCase):
                 (action, _), = Open.execute(session, {}, 'start')['actions']
             self.assertEqual(action['res_model'], res_model)
             self.assertIn(str(ids[0]), action['pyson_domain'])
+
+    @with_company
+    def test_open_counted_other(self):
+        "Test the wizard does not open on what has no figures"
+        Open = Pool().get('sale.review.reporting.open_counted', type='wizard')
+        sale = create_sale()
+        with as_user("Sven"):
+            for model in [None, 'sale.sale']:
+                with self.subTest(model=model), Transaction().set_context(
+                        active_model=model, active_id=sale.id,
+                        active_ids=[sale.id]):
+                    session, _, _ = Open.create()
+                    with self.assertRaises(AccessError):
+                        Open.execute(session, {}, 'start')
 
     @with_company
     def test_context(self):

@@ -134,6 +134,21 @@ class ReviewsTestCase(ReviewTestCase):
                 self.assertEqual(Review.search([clause]), [review])
 
     @with_company
+    def test_cause_approved(self):
+        "Test the cause that was prepared for a return does not remain"
+        Signoff = Pool().get('sale.review.signoff')
+        create_rule()
+        with as_user("Sven"):
+            review, = submit(create_sale())
+        signoff = get_signoff(review, "Production")
+        with as_user("Paul"), Transaction().set_context(_check_access=True):
+            Signoff.write([signoff], {'cause': 'price'})
+        approve(signoff, "Paul")
+        signoff = Signoff(signoff.id)
+        self.assertEqual(signoff.state, 'approved')
+        self.assertIsNone(signoff.cause)
+
+    @with_company
     def test_carried_rounds(self):
         "Test a sign-off is carried from the round in which it was given"
         pool = Pool()

@@ -494,6 +494,32 @@ class RuleTestCase(ReviewTestCase):
         self.assertEqual(small.state, 'confirmed')
 
     @with_company
+    def test_values_fail(self):
+        "Test an order whose currency has no rate is held and no other is"
+        pool = Pool()
+        Rate = pool.get('currency.currency.rate')
+        Rule = pool.get('sale.review.rule')
+        Sale = pool.get('sale.sale')
+        pound = create_currency('gbp')
+        rate, = Rate.create([{
+                    'currency': pound.id,
+                    'date': dt.date(2020, 1, 1),
+                    'rate': Decimal(2),
+                    }])
+        good, bad = create_sale(), create_sale(currency=pound)
+        Rate.delete([rate])
+        create_rule(minimum_amount=Decimal(500))
+        Sale.update_review_state([bad, good])
+        self.assertEqual(good.review_state, 'required')
+        self.assertEqual(bad.review_state, 'required')
+        matching, failed = Rule.get_matching([bad, good])
+        self.assertEqual(list(matching), [good])
+        self.assertIn(f'"{bad.rec_name}"', failed[bad])
+        with self.assertRaises(ReviewRequiredError) as cm:
+            Sale.confirm([bad])
+        self.assertIn(pound.rec_name, cm.exception.message)
+
+    @with_company
     def test_reasons(self):
         "Test the texts of why a rule applies"
         Rule = Pool().get('sale.review.rule')

@@ -13,6 +13,7 @@ from trytond.transaction import Transaction
 from .review import (
     ReviewTestCase, count_queries, create_party, create_rule, create_sale,
     department, employee, get, get_company, with_company)
+from .test_checklist import create_currency, set_rates
 
 MONDAY = dt.date(2024, 4, 1)
 SUNDAY = MONDAY + dt.timedelta(days=27)
@@ -83,6 +84,28 @@ class TrialTestCase(ReviewTestCase):
         self.assertEqual(all_.share, 1)
 
     @with_company
+    def test_departments(self):
+        "Test an order counts once for a department however often it is tried"
+        Department = Pool().get('sale.review.trial.department')
+        self.create_order(MONDAY, 2000)
+        self.create_order(MONDAY, 1000)
+        rules = [
+            create_rule(minimum_amount=2000, active=False),
+            create_rule(maximum_amount=2000, active=False),
+            create_rule("Finance", minimum_amount=2000, active=False)]
+        trials = [*self.run_(*rules), *self.run_(*rules)]
+        for context, expected in [
+                (trials, {"Production": 2, "Finance": 1}),
+                (trials[:1], {"Production": 1}),
+                ([], {}),
+                ]:
+            with self.subTest(trials=context), Transaction().set_context(
+                    trials=[t.id for t in context]):
+                self.assertEqual({
+                        d.rec_name: d.orders for d in Department.search([])},
+                    expected)
+
+    @with_company
     def test_orders(self):
         "Test which orders are tried"
         def get_content():
@@ -133,6 +156,25 @@ class TrialTestCase(ReviewTestCase):
         self.assertEqual(result.orders, 0)
         self.assertIn(good.rec_name, result.reason)
         self.assertEqual((other.orders, other.failed), (1, 0))
+
+    @with_company
+    def test_missing_rate(self):
+        "Test an order whose currency has no rate fails only where it is used"
+        pool = Pool()
+        Rate = pool.get('currency.currency.rate')
+        set_rates(Decimal(1))
+        currency = create_currency(Decimal(2))
+        self.create_order(MONDAY)
+        order = self.create_order(MONDAY, currency=currency)
+        Rate.delete(list(currency.rates))
+        rule = create_rule(minimum_amount=10, active=False)
+        other = create_rule("Finance", active=False)
+        trial, all_ = self.run_(rule, other)
+        self.assertEqual((trial.orders, trial.failed), (1, 1))
+        self.assertEqual((all_.orders, all_.failed), (2, 0))
+        failed, = [r for r in trial.results if r.failed]
+        self.assertEqual(failed.sale, order)
+        self.assertIn("Krone", failed.reason)
 
     @with_company
     def test_customer(self):
@@ -333,6 +375,25 @@ class WarningTestCase(ReviewTestCase):
         self.assertWarns(rule)
 
     @with_company
+    def test_party(self):
+        "Test a party that is not of the category"
+        Category = Pool().get('party.category')
+        category, = Category.create([{'name': "VIP"}])
+        party = get('party.party', "Acme")
+        rule = create_rule(party=party.id, party_category=category.id)
+        self.assertWarns(rule, 'does not belong to category "VIP"')
+        party.categories = [category]
+        party.save()
+        self.assertWarns(rule)
+
+    @with_company
+    def test_amount(self):
+        "Test a maximum amount that no order stays below"
+        self.assertWarns(
+            create_rule(maximum_amount=-1), 'maximum amount is negative')
+        self.assertWarns(create_rule(maximum_amount=0))
+
+    @with_company
     def test_condition(self):
         "Test a condition that has come to fail"
         rule = create_rule(condition=condition('reference', ''))
@@ -360,6 +421,16 @@ class WarningTestCase(ReviewTestCase):
             Rule.search([('warnings', 'not ilike', '%Production%')]), [good])
         self.assertEqual(
             Rule.search([('warnings', '!=', None)], count=True), 0)
+        for operator, value, rules in [
+                ('in', [None], [good]),
+                ('not in', [None], []),
+                ('in', ["Finance", None], [good]),
+                ('not in', ["Production"], [good]),
+                ('in', [], []),
+                ]:
+            with self.subTest(operator=operator, value=value):
+                self.assertEqual(
+                    Rule.search([('warnings', operator, value)]), rules)
 
     @with_company
     def test_queries(self):

@@ -168,3 +168,19 @@ def test_warnings(world, rules):
     assert 'of the 9 persons' in values['warnings']
     with pytest.raises(Fault):
         world.adam(f'{RULE}.read', [rules['Others']], ['warnings'])
+
+
+def test_department(world, trials):
+    "The orders by department are those of the companies of the administrator"
+    model = 'sale.review.trial.department'
+    ids = list(trials['sale.review.trial'].values())
+    for login in OTHERS:
+        with pytest.raises(Fault):
+            world[login](
+                f'{model}.search_read', [], 0, None, None, ['orders'],
+                trials=ids)
+    departments = world.adam(
+        f'{model}.search_read', [], 0, None, None, ['company.rec_name'],
+        trials=ids)
+    assert {d['company.']['rec_name'] for d in departments} == {
+        'Dunder Mifflin'}

@@ -136,10 +136,43 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
         return text
 
     @classmethod
-    def get_values(cls, old, new):
-        "Return the list of values of the changes between two snapshots"
+    def get_values(cls, old, new, names=None):
+        """Return the list of values of the changes between two snapshots
+
+        names are those of the records as get_names returns them, by default
+        as they are now."""
         differences = cls._get_differences(old, new)
-        return cls._get_values(differences, cls._get_names(differences))
+        if names is None:
+            names = cls._get_names(differences)
+        return cls._get_values(differences, names)
+
+    @classmethod
+    def get_content(cls, snapshot):
+        "Return the differences between the snapshot and nothing"
+        nothing = {
+            m: {i: {} for i, v in vs.items() if isinstance(v, dict)}
+            for m, vs in snapshot.items()}
+        return cls._get_differences(nothing, snapshot)
+
+    @classmethod
+    def get_names(cls, contents):
+        """Return the list of the names of the records of the contents by model
+        and id
+
+        The contents are lists of snapshots."""
+        contents = [
+            cls._get_ids(d for s in snapshots_ for d in cls.get_content(s))
+            for snapshots_ in contents]
+        ids = defaultdict(set)
+        for content in contents:
+            for Target, target_ids in content.items():
+                ids[Target] |= target_ids
+        names = cls._read_names(ids)
+        return [{
+                T.__name__: {
+                    i: n for i, n in names[T.__name__].items() if i in ids}
+                for T, ids in content.items()}
+            for content in contents]
 
     @classmethod
     def _get_differences(cls, old, new):
@@ -182,6 +215,10 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def _get_names(cls, differences):
         "Return the names of the records of the differences by model and id"
+        return cls._read_names(cls._get_ids(differences))
+
+    @classmethod
+    def _get_ids(cls, differences):
         ids = defaultdict(set)
         for Model, _, line, name, before, after in differences:
             values = [(name, before), (name, after)] if name else []
@@ -194,6 +231,10 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
                 if field._type in {'many2one', 'many2many'} and value:
                     ids[field.get_target()].update(
                         value if isinstance(value, list) else [value])
+        return ids
+
+    @classmethod
+    def _read_names(cls, ids):
         with inactive_records():
             return {
                 Target.__name__: {

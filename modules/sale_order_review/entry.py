@@ -170,9 +170,15 @@ class EntryError(EvidenceMixin, ModelSQL, ModelView):
                             'sale_order_review.msg_entry_error_draft',
                             sale=error.sale.rec_name))
             return True
+        if mode != 'write' or values.keys() != {'note'}:
+            return False
+        for error in errors:
+            if error.entered_by and error.entered_by.id == Transaction().user:
+                raise AccessError(gettext(
+                        'sale_order_review.msg_entry_error_own',
+                        error=error.rec_name))
         return (
-            mode == 'write' and values.keys() == {'note'}
-            and not any(e.withdrawn_at for e in errors)
+            not any(e.withdrawn_at for e in errors)
             and all(_get_employee(e.company) for e in errors))
 
     @classmethod

@@ -17,8 +17,6 @@ from trytond.modules.company import CompanyReport
 from trytond.pool import Pool
 from trytond.transaction import Transaction, check_access, without_check_access
 
-from . import snapshot as snapshots
-
 
 class RecordMixin:
     """Print what has been recorded of orders
@@ -56,6 +54,9 @@ class RecordMixin:
 
     @classmethod
     def _execute(cls, records, header, data, action):
+        if action.report_name != cls.__name__:
+            raise AccessError(gettext(
+                    'ir.msg_access_report_error', report=cls.__name__))
         # Who reads the review reads all that was recorded of it
         with without_check_access():
             return super()._execute(
@@ -87,6 +88,7 @@ class RecordMixin:
             'sale': sale,
             'releases': [r for r in sale.releases if r.origin == sale],
             'requirements': [],
+            'documents': [],
             'reviews': [],
             'amendments': [],
             'changes': [],
@@ -135,7 +137,8 @@ class OrderRecord(RecordMixin, CompanyReport):
     @classmethod
     def _get_document(cls, record):
         document = super()._get_document(record)
-        document['requirements'] = _get_requirements(document['sale'])
+        document['requirements'] = _get_requirements(record)
+        document['documents'] = document['sale'].processing_documents
         if record.__name__ == 'sale.review':
             document['reviews'] = [record]
         else:
@@ -152,7 +155,8 @@ class ContractRecord(RecordMixin, CompanyReport):
     @classmethod
     def _get_document(cls, record):
         document = super()._get_document(record)
-        document['requirements'] = _get_requirements(document['sale'])
+        document['requirements'] = _get_requirements(record)
+        document['documents'] = document['sale'].processing_documents
         if record.__name__ == 'sale.review':
             document['reviews'] = [record]
         else:
@@ -198,6 +202,7 @@ class Evidence:
         # What has been formatted already
         self.labels, self.texts, self.choices = {}, {}, {}
         self.sales = list({d['sale'] for d in documents})
+        self.amendments = [a for d in documents for a in d['amendments']]
         self.reviews = [r for d in documents for r in [
                 *d['reviews'],
                 *(r for a in d['amendments'] for r in a.reviews)]]
@@ -208,6 +213,7 @@ class Evidence:
         self.changes = self._read_changes()
         self.confirmed = self._read_confirmed()
         self.authorities = self._read_authorities()
+        self.names = self._read_names()
         self.effects = {r: self._read_effects(r) for r in self.reviews}
         self.contents = self._read_contents()
 
@@ -239,7 +245,8 @@ class Evidence:
                 'reference', 'party', 'sale_date', 'state', 'untaxed_amount',
                 'total_amount', 'currency', 'revision', 'channel',
                 'received_by', 'received_at', 'contract_date', 'entered_by',
-                'entered_on', 'review_state', 'confirmed_by', 'confirmed_at'],
+                'entered_on', 'review_state', 'confirmed_by', 'confirmed_at',
+                'evidence'],
             'review_fields': [
                 'number', 'round', 'state', 'untaxed_amount', 'requested_by',
                 'requested_at', 'entered_by', 'closed_by', 'closed_at',
@@ -276,9 +283,13 @@ class Evidence:
 
     def get_text(self, record, name):
         "Return the text of what is printed of the record"
-        key = (record, name)
+        # Each round can have other values of a record
+        key = (record, id(record._values), name)
         if key not in self.texts:
-            if name in record._fields:
+            if (record.__name__, name) == (
+                    'sale.review.signoff', 'department'):
+                value = self.get_department(record)
+            elif name in record._fields:
                 value = getattr(record, name)
             else:
                 value = getattr(self, f'_get_{name}')(record)
@@ -349,12 +360,21 @@ class Evidence:
         return self.confirmed.get(str(sale))
 
     def _get_evidence(self, record):
-        return '\n'.join(self.attachments[str(record)])
+        records = [record]
+        if carried_from := getattr(record, 'carried_from', None):
+            records.append(carried_from)
+        return '\n'.join(n for r in records for n in self.attachments[str(r)])
 
     def _get_status(self, requirement):
         message = 'written'
         if requirement.oral:
-            message = 'oral' if requirement.unconfirmed else 'confirmed'
+            if requirement.confirmed_at:
+                message = 'confirmed'
+            elif requirement in requirement.sale.requirements:
+                message = 'oral'
+            else:
+                # So is its confirmation
+                message = 'deleted'
         return gettext(f'sale_order_review.msg_record_{message}')
 
     def _get_signed_by(self, signoff):
@@ -369,6 +389,12 @@ class Evidence:
     def _get_authority(self, decision):
         return self.authorities[decision]
 
+    def get_department(self, signoff):
+        "Return the name that the department of the sign-off had"
+        return self.names[signoff.review].get(
+            signoff.department.__name__, {}).get(
+            signoff.department.id, signoff.department.rec_name)
+
     def get_note(self, signoff):
         "Return the text of why nobody decided the sign-off"
         if signoff.state == 'carried':
@@ -377,7 +403,7 @@ class Evidence:
                 round=signoff.carried_from.review.round)
         elif signoff.state == 'cancelled':
             departments = [
-                s.department.rec_name for s in signoff.review.signoffs
+                self.get_department(s) for s in signoff.review.signoffs
                 if s.state == 'returned']
             if departments:
                 return gettext('sale_order_review.msg_record_returned',
@@ -392,7 +418,7 @@ class Evidence:
         pool = Pool()
         Attachment = pool.get('ir.attachment')
         resources = [
-            *self.reviews, *self.signoffs,
+            *self.sales, *self.amendments, *self.reviews, *self.signoffs,
             *(r for s in self.sales for r in s.releases),
             *(r for s in self.sales for r in s.requirements)]
         for signoff in self.signoffs:
@@ -430,6 +456,26 @@ class Evidence:
                     ('target', '=', 'state:confirmed'),
                     ], order=[('create_date', 'ASC'), ('id', 'ASC')])}
 
+    def _read_names(self):
+        """Return by review the names of records by model and id, as they were
+        when it was requested"""
+        pool = Pool()
+        Change = pool.get('sale.change')
+        contents = []
+        for review in self.reviews:
+            texts = [getattr(review, 'before', None)]
+            if texts[0] or self.Report._with_content:
+                texts.append(review.snapshot)
+            contents.append([json.loads(t) for t in texts if t])
+        names = {}
+        for review, current in zip(self.reviews, Change.get_names(contents)):
+            # Those of today for what had been requested before they were kept
+            for model, values in json.loads(review.names or '{}').items():
+                current.setdefault(model, {}).update(
+                    (int(i), n) for i, n in values.items())
+            names[review] = current
+        return names
+
     def _read_effects(self, review):
         "Return the lines of what the amendment changes"
         pool = Pool()
@@ -440,7 +486,8 @@ class Evidence:
             [v.get('line_name') or '', v['field'] or '',
                 v['old'] or '', v['new'] or '']
             for v in Change.get_values(
-                json.loads(review.before), json.loads(review.snapshot))]
+                json.loads(review.before), json.loads(review.snapshot),
+                self.names[review])]
 
     def _read_contents(self):
         """Return by review the couples of the name of a model and the rows of
@@ -449,19 +496,10 @@ class Evidence:
         Change = pool.get('sale.change')
         if not self.Report._with_content:
             return {}
-        values = {}
-        for review in self.reviews:
-            snapshot = json.loads(review.snapshot)
-            nothing = {
-                m: {k: {} for k, v in vs.items() if isinstance(v, dict)}
-                for m, vs in snapshot.items()}
-            values[review] = [
-                (pool.get(model), id_, None, *change)
-                for model, id_, *change in snapshots.differences(
-                    nothing, snapshot)]
-        names = Change._get_names([v for vs in values.values() for v in vs])
         contents = {}
-        for review, differences in values.items():
+        for review in self.reviews:
+            names = self.names[review]
+            differences = Change.get_content(json.loads(review.snapshot))
             rows = defaultdict(lambda: defaultdict(list))
             for Reviewed, id_, _, name, _, value in differences:
                 field = Reviewed._fields[name]
@@ -531,12 +569,29 @@ class Evidence:
         return authorities
 
 
-def _get_requirements(sale):
-    "Return the requirements of the sale by kind"
+def _get_requirements(record):
+    "Return by kind the requirements of the sale, or those of the review"
     pool = Pool()
     Requirement = pool.get('sale.requirement')
     kinds = [k for k, _ in Requirement.kind.selection]
-    return sorted(sale.requirements, key=lambda r: kinds.index(r.kind))
+    if record.__name__ == 'sale.sale':
+        requirements = record.requirements
+    else:
+        current = {r.id: r for r in record.sale.requirements}
+        requirements = []
+        for id_, values in json.loads(record.snapshot).get(
+                Requirement.__name__, {}).items():
+            requirement = current.get(int(id_))
+            # Only what has not changed since has been confirmed as it is
+            if not requirement or any(
+                    getattr(requirement, n) != v for n, v in values.items()):
+                requirement = Requirement(
+                    int(id_), sale=record.sale,
+                    **values, **dict.fromkeys([
+                            'confirmed_how', 'confirmed_with', 'confirmed_by',
+                            'confirmed_at']))
+            requirements.append(requirement)
+    return sorted(requirements, key=lambda r: kinds.index(r.kind))
 
 
 def _read_versions(Model, names, column, ids):

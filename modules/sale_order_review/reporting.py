@@ -5,9 +5,11 @@ from sql import Literal, Null, Window
 from sql.aggregate import Avg, Count, Max, Min, Sum
 from sql.conditionals import Case, Coalesce, Greatest
 from sql.functions import DateTrunc, Extract
+from sql.operators import Exists
 
-from trytond.i18n import lazy_gettext
+from trytond.i18n import gettext, lazy_gettext
 from trytond.model import ModelSQL, ModelView, fields
+from trytond.model.exceptions import AccessError
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, PYSONEncoder
 from trytond.transaction import Transaction
@@ -136,10 +138,14 @@ class SignoffMixin:
         decision = Decision.__table__()
         signoff = Signoff.__table__()
         pause = cls._pauses()
-        returned = decision.select(
-            decision.signoff, Min(decision.cause).as_('cause'),
-            where=decision.decision == 'return',
-            group_by=decision.signoff)
+        closed = Signoff.__table__()
+        returned = decision.join(
+            closed, condition=decision.signoff == closed.id
+            ).select(
+                decision.signoff, Min(decision.cause).as_('cause'),
+                where=(decision.decision == 'return')
+                & (closed.company == context.get('company')),
+                group_by=decision.signoff)
         date = cls._date(signoff.closed_at)
         where = (
             (signoff.company == context.get('company'))
@@ -176,6 +182,7 @@ class SignoffMixin:
         pool = Pool()
         Inquiry = pool.get('sale.review.inquiry')
         Signoff = pool.get('sale.review.signoff')
+        context = Transaction().context
         inquiry = Inquiry.__table__()
         signoff = Signoff.__table__()
         start = _seconds(inquiry.asked_at)
@@ -191,7 +198,8 @@ class SignoffMixin:
                 start.as_('start'),
                 end.as_('end'),
                 Max(end, window=before).as_('before'),
-                where=signoff.closed_at != Null)
+                where=(signoff.closed_at != Null)
+                & (signoff.company == context.get('company')))
         return stop.select(
             stop.signoff.as_('signoff'),
             Sum(Greatest(
@@ -374,6 +382,13 @@ class Cause(CauseMixin, Abstract, ModelView):
 class CauseTimeseries(CauseMixin, TimeseriesMixin, Abstract, ModelView):
     __name__ = 'sale.review.reporting.cause.time_series'
 
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            (f'/graph/y/field[@key="{cause}"]', 'domain',
+                Eval('cause') == cause, ['cause'])
+            for cause, _ in cls.get_causes() if cause]
+
 
 class Approval(TimeseriesMixin, Abstract, ModelView):
     __name__ = 'sale.review.reporting.approval'
@@ -398,19 +413,31 @@ class Approval(TimeseriesMixin, Abstract, ModelView):
             & review.origin.like('sale.sale,%')
             # What was superseded may have been returned or withdrawn
             & review.state.in_(['approved', 'superseded'])
-            & (review.signed == review.required))
-        if department := context.get('department'):
-            signoff = Signoff.__table__()
-            where &= review.id.in_(signoff.select(
-                    signoff.review, where=signoff.department == department))
+            & (review.signed == review.required)
+            # Nobody has approved what no rule asked to be signed
+            & (review.required > 0))
         # An order that is changed later is counted once
         approved = review.select(
             Min(review.id).as_('id'),
             review.company.as_('company'),
+            review.origin.as_('origin'),
             Min(review.round).as_('round'),
             Min(review.closed_at).as_('closed_at'),
             where=where,
             group_by=[review.company, review.origin])
+        where = Literal(True)
+        if department := context.get('department'):
+            # What the department had a part in until it was approved
+            part = Review.__table__()
+            signoff = Signoff.__table__()
+            where &= Exists(part.join(
+                    signoff, condition=signoff.review == part.id
+                    ).select(
+                        Literal(1),
+                        where=(part.origin == approved.origin)
+                        & (part.id <= approved.id)
+                        & (signoff.department == department)
+                        & (signoff.state != 'cancelled')))
         date = cls._date(approved.closed_at)
         return approved.select(
             approved.id.as_('id'),
@@ -418,7 +445,8 @@ class Approval(TimeseriesMixin, Abstract, ModelView):
             date.as_('date'),
             cls._period(date).as_('period'),
             Case((approved.round == 1, Literal(1)), else_=Literal(0)
-                ).as_('first'))
+                ).as_('first'),
+            where=where)
 
     @classmethod
     def _columns(cls, source):
@@ -438,6 +466,11 @@ class OpenCounted(Wizard):
     reviews = StateAction('sale_order_review.act_review_counted')
 
     def transition_start(self):
+        if not self.model or not issubclass(self.model, Abstract):
+            raise AccessError(gettext(
+                    'ir.msg_access_wizard_model_error',
+                    wizard=self.__name__,
+                    model=self.model.__name__ if self.model else None))
         if issubclass(self.model, SignoffMixin):
             return 'signoffs'
         return 'reviews'

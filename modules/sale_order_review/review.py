@@ -144,6 +144,10 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
     digest = fields.Char(
         "Digest", required=True, readonly=True,
         help="The SHA-256 of the snapshot.")
+    names = fields.Text(
+        "Names", readonly=True,
+        help="The names that the records of the content and the departments "
+        "had, as JSON.")
     differences = fields.Function(
         fields.Text(
             "Differences",
@@ -190,6 +194,11 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     (t.state, Index.Equality(cardinality='low')),
                     (t.requested_by, Index.Equality()),
                     where=t.state == 'open'),
+                Index(
+                    t,
+                    (t.company, Index.Equality(cardinality='low')),
+                    (t.id, Index.Range(order='DESC')),
+                    where=t.state == 'returned'),
                 })
         cls._order = [('id', 'DESC')]
         cls._transitions |= {
@@ -389,6 +398,7 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
             Model = plans[0].origin.__class__
             Model.open_review([p.origin for p in plans])
         now = dt.datetime.now()
+        names = cls._get_names(plans)
         reviews, pending, approved = [], [], []
         for company, c_plans in _group_by_company(
                 plans, lambda p: p.sale.company):
@@ -412,6 +422,7 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
                             'untaxed_amount': p.untaxed_amount,
                             'snapshot': p.text,
                             'digest': snapshots.digest(p.text),
+                            'names': names[p],
                             'required': len(p.signoffs),
                             'signed': len([
                                     s for s in p.signoffs
@@ -432,6 +443,29 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         cls.approve(approved)
         Signoff.notify(pending)
         return reviews
+
+    @classmethod
+    def _get_names(cls, plans):
+        "Return by plan the names of what it reviews and of who must sign"
+        pool = Pool()
+        Change = pool.get('sale.change')
+        Department = pool.get('company.department')
+        departments = {
+            d: d.rec_name for d in Department.browse({
+                    s['department'] for p in plans for s in p.signoffs})}
+        names = Change.get_names([
+                [p.snapshot, *(
+                        [json.loads(p.values['before'])]
+                        if p.values.get('before') else [])]
+                for p in plans])
+        return {
+            plan: snapshots.dumps({
+                    **p_names,
+                    Department.__name__: {
+                        s['department'].id: departments[s['department']]
+                        for s in plan.signoffs},
+                    })
+            for plan, p_names in zip(plans, names)}
 
     @classmethod
     @ModelView.button
@@ -762,6 +796,14 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 Index(t, (t.rule, Index.Equality())),
                 Index(t, (t.checklist, Index.Equality())),
                 Index(t, (t.carried_from, Index.Equality())),
+                Index(
+                    t,
+                    (t.deadline, Index.Range(order='ASC NULLS LAST')),
+                    (t.id, Index.Range(order='ASC'))),
+                Index(
+                    t,
+                    (t.company, Index.Equality(cardinality='low')),
+                    (t.closed_at, Index.Range())),
                 Index(t, (t.sale, Index.Equality())),
                 Index(
                     t,
@@ -1414,7 +1456,10 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 state = signoff._get_approved_state()
             by_state[state].append(signoff)
         for state, signoffs in by_state.items():
-            cls.write(signoffs, {'state': state, 'closed_at': now})
+            values = {'state': state, 'closed_at': now}
+            if state != 'returned':
+                values['cause'] = None
+            cls.write(signoffs, values)
 
     def _get_approved_state(self):
         "The state of the sign-off when those who have approved are enough"

@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 
 from trytond.cache import Cache
+from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import (
     DeactivableMixin, Index, MatchMixin, ModelSQL, ModelView, fields,
@@ -301,6 +302,15 @@ class Rule(
                 'sale_order_review.msg_rule_warning_product',
                 product=self.product.rec_name,
                 category=self.product_category.rec_name)
+        if (self.party and self.party_category
+                and self.party_category.id not in _parents(
+                    self.party.categories)):
+            yield gettext(
+                'sale_order_review.msg_rule_warning_party',
+                party=self.party.rec_name,
+                category=self.party_category.rec_name)
+        if self.maximum_amount is not None and self.maximum_amount < 0:
+            yield gettext('sale_order_review.msg_rule_warning_amount')
         if self.condition:
             try:
                 self._try_condition()
@@ -316,14 +326,16 @@ class Rule(
         _, operator, value = clause
         with inactive_records():
             rules = cls.search([])
-        text = (value or '').strip('%').lower()
+        if not isinstance(value, (list, tuple)):
+            value = [value]
+        # No value is what those without warnings have
+        texts = [v.strip('%').lower() for v in value if v is not None]
         found = [
             id_ for id_, warnings in cls.get_warnings(rules, name).items()
-            if warnings and text in warnings.lower()]
+            if (any(t in warnings.lower() for t in texts) if warnings
+                else None in value)]
         negative = operator.startswith(('!', 'not'))
-        # No value is what those without warnings have
-        return [('id', 'in' if negative == (value is None) else 'not in',
-                found)]
+        return [('id', 'not in' if negative else 'in', found)]
 
     @classmethod
     def view_attributes(cls):
@@ -520,8 +532,10 @@ class Rule(
                 values.update((r, {}) for r in records)
                 continue
             with Transaction().set_context(company=company.id):
-                values.update(cls.get_values(records, rules))
-                for record in records:
+                c_values, c_failed = cls.get_values(records, rules)
+                values.update(c_values)
+                failed.update(c_failed)
+                for record in c_values:
                     try:
                         ids = [
                             r.id for r in rules
@@ -537,7 +551,8 @@ class Rule(
     @classmethod
     def get_values(cls, records, rules):
         """Return by record of a model the values of the criteria that the
-        rules use"""
+        rules use, and by record whose values cannot be found the text that
+        says why"""
         names = {
             value for name, value in cls.criteria().items()
             # Not in {None, False}, which holds 0
@@ -545,7 +560,25 @@ class Rule(
                 getattr(r, name) is not None
                 and getattr(r, name) is not False
                 for r in rules)}
-        return records[0].__class__.get_review_values(records, sorted(names))
+        Model = records[0].__class__
+        try:
+            return Model.get_review_values(records, sorted(names)), {}
+        except UserError as exception:
+            if len(records) > 1:
+                # Only the record that fails is held
+                values, failed = {}, {}
+                for record in records:
+                    r_values, r_failed = cls.get_values([record], rules)
+                    values.update(r_values)
+                    failed.update(r_failed)
+                return values, failed
+            record, = records
+            return {}, {
+                record: gettext(
+                    'sale_order_review.msg_rule_values_failed',
+                    record=record.rec_name,
+                    reason=exception.message),
+                }
 
     def match(self, pattern, match_none=False):
         pattern = pattern.copy()

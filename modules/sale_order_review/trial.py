@@ -4,6 +4,8 @@ import datetime as dt
 from collections import Counter
 
 from dateutil.relativedelta import relativedelta
+from sql import Literal
+from sql.aggregate import Count
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
@@ -150,20 +152,29 @@ class Trial(ModelSQL, ModelView):
         weeks = [Counter() for _ in trials]
         for ids in grouped_slice(sales, _SLICE):
             orders = Sale.browse(list(ids))
-            values = Rule.get_values(orders, rules)
+            values, unknown = Rule.get_values(orders, rules)
             results = []
             for trial, rule, count in zip(trials, rules, weeks):
+                r_values, r_unknown = values, {}
+                if unknown:
+                    # What the other rules use may be what is missing
+                    r_values, r_unknown = Rule.get_values(
+                        list(unknown), [rule])
+                    r_values = {**values, **r_values}
                 for order in orders:
                     # Each rule alone, as one that fails hides no other
                     try:
-                        if not (rule.match(values[order])
+                        if order in r_unknown:
+                            raise RuleError(r_unknown[order])
+                        if not (rule.match(r_values[order])
                                 and rule._match_condition(order)):
                             continue
                     except RuleError as exception:
                         failed, reason = True, exception.message
                         trial.failed += 1
                     else:
-                        failed, reason = False, rule._get_reason(values[order])
+                        failed = False
+                        reason = rule._get_reason(r_values[order])
                         trial.orders += 1
                         count[_monday(order.sale_date)] += 1
                     results.append({
@@ -265,6 +276,43 @@ class TrialOrder(ModelSQL, ModelView):
         return super().view_attributes() + [
             ('/tree', 'visual', If(Eval('failed', False), 'danger', '')),
             ]
+
+
+class TrialDepartment(ModelSQL, ModelView):
+    "The orders of the trials of the context, each once for a department"
+    __name__ = 'sale.review.trial.department'
+
+    company = fields.Many2One('company.company', "Company")
+    department = fields.Many2One('company.department', "Department")
+    orders = fields.Integer(
+        "Orders",
+        help="The number of orders to which any of the rules of the "
+        "department applies.")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._order.insert(0, ('department', 'ASC'))
+
+    @classmethod
+    def table_query(cls):
+        pool = Pool()
+        Order = pool.get('sale.review.trial.order')
+        Trial = pool.get('sale.review.trial')
+        order = Order.__table__()
+        trial = Trial.__table__()
+        return order.join(trial, condition=order.trial == trial.id).select(
+            trial.department.as_('id'),
+            trial.company.as_('company'),
+            trial.department.as_('department'),
+            Count(order.sale, distinct=True).as_('orders'),
+            where=fields.SQL_OPERATORS['in'](
+                trial.id, Transaction().context.get('trials') or [])
+            & (order.failed == Literal(False)),
+            group_by=[trial.company, trial.department])
+
+    def get_rec_name(self, name):
+        return self.department.rec_name
 
 
 class Try(Wizard):
