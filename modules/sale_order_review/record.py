@@ -196,6 +196,7 @@ class Evidence:
     def __init__(self, Report, company, documents):
         pool = Pool()
         Lang = pool.get('ir.lang')
+        Signoff = pool.get('sale.review.signoff')
         self.Report = Report
         self.company = company
         self.lang = Lang.get()
@@ -206,9 +207,10 @@ class Evidence:
         self.reviews = [r for d in documents for r in [
                 *d['reviews'],
                 *(r for a in d['amendments'] for r in a.reviews)]]
-        self.signoffs = list({
+        self.signoffs = Signoff.browse({
                 g for r in self.reviews for s in r.signoffs
                 for g in [s, s.carried_from] if g})
+        self.related = self._read_related()
         self.attachments = self._read_attachments()
         self.changes = self._read_changes()
         self.confirmed = self._read_confirmed()
@@ -238,6 +240,7 @@ class Evidence:
             'get_rows': self.get_rows,
             'get_columns': self.get_columns,
             'get_note': self.get_note,
+            'get_related': self.get_related,
             'get_changes': lambda origin: self.changes[str(origin)],
             'get_effects': lambda review: self.effects[review],
             'get_content': lambda review: self.contents[review],
@@ -379,7 +382,8 @@ class Evidence:
 
     def _get_signed_by(self, signoff):
         return ', '.join(
-            d.signatory for d in (signoff.carried_from or signoff).decisions)
+            d.signatory for d in self.get_related(
+                signoff.carried_from or signoff, 'decisions'))
 
     def _get_answer(self, answer):
         if answer.answer_type == 'measure':
@@ -394,6 +398,10 @@ class Evidence:
         return self.names[signoff.review].get(
             signoff.department.__name__, {}).get(
             signoff.department.id, signoff.department.rec_name)
+
+    def get_related(self, signoff, name):
+        "Return the list of the records of the sign-off"
+        return self.related[signoff, name]
 
     def get_note(self, signoff):
         "Return the text of why nobody decided the sign-off"
@@ -413,6 +421,22 @@ class Evidence:
 
     # What is read of all of it at once
 
+    def _read_related(self):
+        """Return by sign-off and name of field the list of the records.
+
+        The field gives each sign-off instances of its own, which would be read
+        for each."""
+        pool = Pool()
+        Signoff = pool.get('sale.review.signoff')
+        related = {}
+        for name in ['answers', 'decisions', 'inquiries', 'conditions']:
+            ids = {s: [r.id for r in getattr(s, name)] for s in self.signoffs}
+            records = {r.id: r for r in Signoff._fields[name].get_target(
+                    ).browse([i for s_ids in ids.values() for i in s_ids])}
+            for signoff, s_ids in ids.items():
+                related[signoff, name] = [records[i] for i in s_ids]
+        return related
+
     def _read_attachments(self):
         "Return by resource the names of its attachments"
         pool = Pool()
@@ -421,10 +445,8 @@ class Evidence:
             *self.sales, *self.amendments, *self.reviews, *self.signoffs,
             *(r for s in self.sales for r in s.releases),
             *(r for s in self.sales for r in s.requirements)]
-        for signoff in self.signoffs:
-            resources.extend([
-                    *signoff.answers, *signoff.decisions,
-                    *signoff.inquiries, *signoff.conditions])
+        for records in self.related.values():
+            resources.extend(records)
         names = defaultdict(list)
         for attachment in Attachment.search([
                     ('resource', 'in', list(map(str, resources))),
@@ -523,7 +545,8 @@ class Evidence:
         Delegation = pool.get('company.department.delegation')
         Department = pool.get('company.department')
         Member = pool.get('company.department.member')
-        decisions = [d for s in self.signoffs for d in s.decisions]
+        decisions = [
+            d for s in self.signoffs for d in self.get_related(s, 'decisions')]
         if not decisions:
             return {}
         departments = list({s.department.id for s in self.signoffs})
@@ -541,8 +564,9 @@ class Evidence:
         timezone = dateutil.tz.gettz(self.company.timezone or 'UTC')
         authorities = {}
         for decision in decisions:
-            at = decision.decided_at
-            date = at.replace(
+            # It has fractions of a second, as the history
+            at = decision.create_date
+            date = decision.decided_at.replace(
                 tzinfo=dateutil.tz.tzutc()).astimezone(timezone).date()
             department = decision.signoff.department.id
             principal = decision.on_behalf_of or decision.employee
