@@ -160,6 +160,7 @@ def modules_digest():
 def share_cache():
     "Let several processes fill the cache with the modules as they are now"
     from trytond import backend
+    from trytond.cache import Cache
     from trytond.tests import test_tryton
 
     db_cache_file = test_tryton._db_cache_file
@@ -202,8 +203,9 @@ def share_cache():
 
     def _pg_restore(cache_file):
         # The connections that the last test has left open would keep its
-        # database from being dropped
+        # database from being dropped, and what it cached is of no other
         if test_tryton.DB_NAME in backend.Database._databases[os.getpid()]:
+            Cache.drop(test_tryton.DB_NAME)
             backend.Database(test_tryton.DB_NAME).close()
         return pg_restore(cache_file)
 
