@@ -168,7 +168,7 @@ class RecordTestCase(TestCase):
             "Sales – Approved", "Production – Returned", "Finance – Cancelled",
             "Sales – Carried Over", "Finance – Approved with Conditions",
             "Cancelled because it was returned by Production.",
-            "Carried over from round 1 (review 1 (1)): "
+            f"Carried over from round 1 (review {first.rec_name}): "
             "what the department signs for has not changed.",
             "application.pdf")
         self.assertRow(content, "Production", "Returned", "Fred for Paul")

@@ -17,6 +17,7 @@ from trytond.transaction import Transaction
 from .review import (
     ReviewTestCase, as_user, create_rule, create_sale, department, get_company,
     get_signoff, on, sign, submit, with_company)
+from .test_intake import configure
 from .test_release import allow, confirm, release
 
 
@@ -422,15 +423,14 @@ class ReportingTestCase(ReviewTestCase):
     @with_company
     def test_approval_released(self):
         "Test what is released and asks for no signature is not approved"
-        Rule = Pool().get('sale.review.rule')
         Sale = Pool().get('sale.sale')
-        rule = create_rule("Production")
+        configure(intake_check='submission', intake_points=['channel'])
         with as_user("Sven"):
             sale = create_sale()
         allow()
         release(sale)
         confirm(sale)
-        Rule.write([rule], {'active': False})
+        configure(intake_points=[])
         with as_user("Sven"):
             review, = submit(Sale(sale.id))
         self.assertEqual(review.state, 'approved')
