@@ -185,6 +185,9 @@ def share_cache():
     def _sqlite_copy(file, restore=False):
         if os.path.exists(file):
             os.utime(file)
+        if restore:
+            # What the last test cached is of another database
+            Cache.drop(test_tryton.DB_NAME)
         if restore or os.path.exists(file):
             return sqlite_copy(file, restore=restore)
         partial = f'{file}.{os.getpid()}'
