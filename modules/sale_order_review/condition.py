@@ -355,6 +355,8 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def cancel_prepared(cls, reviews):
         "Cancel the conditions of the reviews that were prepared only"
+        if not reviews:
+            return
         cls._cancel(cls.search([
                     ('signoff.review', 'in', [r.id for r in reviews]),
                     ('state', '=', 'draft'),
@@ -369,7 +371,10 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         that do not apply any more. Until somebody decides they hold."""
         by_origin = defaultdict(list)
         for signoff in signoffs:
-            by_origin[str(signoff.review.origin)].append(signoff)
+            if signoff.review.previous:
+                by_origin[str(signoff.review.origin)].append(signoff)
+        if not by_origin:
+            return
         cls._cancel([
                 c for c in cls.search([
                         ('signoff.review.origin', 'in', list(by_origin)),
@@ -510,6 +515,8 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         """Return by sale the texts of the open conditions that hold the gate,
         of those in the domain"""
         texts = defaultdict(list)
+        if not sales:
+            return {}
         sales = {s.id: s for s in sales}
         # A review can catch up with what is confirmed already
         gates = ['confirm', 'process'] if gate == 'process' else [gate]

@@ -1846,6 +1846,8 @@ def _get_excluded(couples):
     pool = Pool()
     UserEmployee = pool.get('res.user-company.employee')
     users, employees = defaultdict(set), defaultdict(set)
+    if not couples:
+        return {}
     for relation in UserEmployee.search([
                 ('employee', 'in', list({e.id for e, _ in couples if e})),
                 ]):

@@ -325,7 +325,8 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         pool = Pool()
         Release = pool.get('sale.review.release')
         problems = {}
-        owed = Release.get_owed(sales)
+        owed = Release.get_owed([
+                s for s in sales if s.state not in {'draft', 'quotation'}])
         unmet = cls._get_unmet(
             [s for s in sales if s.review_state == 'approved'])
         for sale in sales:
@@ -333,9 +334,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
             if (sale.review_state in {'open', 'released'}
                     and sale.review and sale.review.state == 'open'):
                 problem = 'msg_submit_open'
-            elif (sale._is_released()
-                    or (sale in owed and sale.state not in {
-                            'draft', 'quotation'})):
+            elif sale._is_released() or sale in owed:
                 continue
             elif sale.state != 'quotation' or not sale.number:
                 problem = 'msg_submit_quotation'
