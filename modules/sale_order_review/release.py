@@ -704,6 +704,17 @@ class ReleasedMixin:
             for r in records}
 
     @classmethod
+    def check_modification(cls, mode, records, values=None, external=False):
+        super().check_modification(
+            mode, records, values=values, external=external)
+        if mode == 'delete':
+            for record in records:
+                if record.releases:
+                    raise AccessError(gettext(
+                            'sale_order_review.msg_release_delete',
+                            record=record.rec_name))
+
+    @classmethod
     def copy(cls, records, default=None):
         default = default.copy() if default is not None else {}
         default.setdefault('releases')
@@ -738,17 +749,6 @@ class Sale(ReleasedMixin, metaclass=PoolMeta):
                     'depends': ['state', 'review_state', 'released'],
                     },
                 })
-
-    @classmethod
-    def check_modification(cls, mode, sales, values=None, external=False):
-        super().check_modification(
-            mode, sales, values=values, external=external)
-        if mode == 'delete':
-            for sale in sales:
-                if sale.releases:
-                    raise AccessError(gettext(
-                            'sale_order_review.msg_release_delete',
-                            record=sale.rec_name))
 
     @classmethod
     def get_released(cls, sales, name):
@@ -822,18 +822,6 @@ class Amendment(ReleasedMixin, metaclass=PoolMeta):
                     'depends': ['state', 'review_state'],
                     },
                 })
-
-    @classmethod
-    def check_modification(
-            cls, mode, amendments, values=None, external=False):
-        super().check_modification(
-            mode, amendments, values=values, external=external)
-        if mode == 'delete':
-            for amendment in amendments:
-                if amendment.releases:
-                    raise AccessError(gettext(
-                            'sale_order_review.msg_release_delete',
-                            record=amendment.rec_name))
 
     @classmethod
     def get_release_problems(cls, amendments):
