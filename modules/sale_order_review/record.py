@@ -240,7 +240,7 @@ class Evidence:
             'get_rows': self.get_rows,
             'get_columns': self.get_columns,
             'get_note': self.get_note,
-            'get_related': self.get_related,
+            'get_related': lambda signoff, name: self.related[signoff, name],
             'get_changes': lambda origin: self.changes[str(origin)],
             'get_effects': lambda review: self.effects[review],
             'get_content': lambda review: self.contents[review],
@@ -382,8 +382,8 @@ class Evidence:
 
     def _get_signed_by(self, signoff):
         return ', '.join(
-            d.signatory for d in self.get_related(
-                signoff.carried_from or signoff, 'decisions'))
+            d.signatory for d in self.related[
+                signoff.carried_from or signoff, 'decisions'])
 
     def _get_answer(self, answer):
         if answer.answer_type == 'measure':
@@ -398,10 +398,6 @@ class Evidence:
         return self.names[signoff.review].get(
             signoff.department.__name__, {}).get(
             signoff.department.id, signoff.department.rec_name)
-
-    def get_related(self, signoff, name):
-        "Return the list of the records of the sign-off"
-        return self.related[signoff, name]
 
     def get_note(self, signoff):
         "Return the text of why nobody decided the sign-off"
@@ -546,7 +542,7 @@ class Evidence:
         Department = pool.get('company.department')
         Member = pool.get('company.department.member')
         decisions = [
-            d for s in self.signoffs for d in self.get_related(s, 'decisions')]
+            d for s in self.signoffs for d in self.related[s, 'decisions']]
         if not decisions:
             return {}
         departments = list({s.department.id for s in self.signoffs})
