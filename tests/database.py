@@ -167,6 +167,7 @@ def share_cache():
     sqlite_copy = test_tryton._sqlite_copy
     pg_dump = test_tryton._pg_dump
     pg_restore = test_tryton._pg_restore
+    restore_db_cache = test_tryton.restore_db_cache
     digest = os.environ['DB_CACHE_DIGEST']
     outdates = {}
 
@@ -185,9 +186,6 @@ def share_cache():
     def _sqlite_copy(file, restore=False):
         if os.path.exists(file):
             os.utime(file)
-        if restore:
-            # What the last test cached is of another database
-            Cache.drop(test_tryton.DB_NAME)
         if restore or os.path.exists(file):
             return sqlite_copy(file, restore=restore)
         partial = f'{file}.{os.getpid()}'
@@ -206,11 +204,15 @@ def share_cache():
 
     def _pg_restore(cache_file):
         # The connections that the last test has left open would keep its
-        # database from being dropped, and what it cached is of no other
+        # database from being dropped
         if test_tryton.DB_NAME in backend.Database._databases[os.getpid()]:
-            Cache.drop(test_tryton.DB_NAME)
             backend.Database(test_tryton.DB_NAME).close()
         return pg_restore(cache_file)
+
+    def _restore_db_cache(name):
+        # What the last test cached is of another database
+        Cache.drop(test_tryton.DB_NAME)
+        return restore_db_cache(name)
 
     def comment(name, text):
         database = backend.Database()
@@ -226,6 +228,7 @@ def share_cache():
     test_tryton._sqlite_copy = _sqlite_copy
     test_tryton._pg_dump = _pg_dump
     test_tryton._pg_restore = _pg_restore
+    test_tryton.restore_db_cache = _restore_db_cache
 
 
 def layer_cache():
