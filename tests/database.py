@@ -126,10 +126,11 @@ def drop_outdated(connection):
 
 
 def cache_directory():
-    "The directory with the databases of the installed versions"
+    "The directory with the databases of the installed versions and modules"
     versions = sorted(
         f'{d.name} {d.version}' for d in importlib.metadata.distributions())
-    digest = hashlib.sha256('\n'.join([sys.version, *versions]).encode())
+    digest = hashlib.sha256(
+        '\n'.join([sys.version, *versions, *MODULES]).encode())
     directory = CACHE / digest.hexdigest()[:16]
     (directory / 'sqlite').mkdir(parents=True, exist_ok=True)
     os.utime(directory)

@@ -1,0 +1,11 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+from trytond.model.exceptions import AccessError, ValidationError
+
+
+class GradeAccessError(AccessError):
+    pass
+
+
+class FileValidationError(ValidationError):
+    pass
