@@ -6,12 +6,11 @@ T ?=
 python = $(VENV)/bin/python
 pip_options = --disable-pip-version-check --retries 2 --timeout 30
 
-.PHONY: help demo test coverage bench docs lint translations clean
+.PHONY: help demo test bench docs lint translations clean
 
 help:
 	@echo "make demo [DB=postgresql]  serve a company to try the modules with"
 	@echo "make test [T=expression]   run the tests, or those that match"
-	@echo "make coverage              run the tests and measure what they cover"
 	@echo "make bench                 compare the speed with stock Tryton"
 	@echo "make docs                  build the documentation"
 	@echo "make lint                  check the style of the code"
@@ -23,10 +22,6 @@ demo: $(VENV)/.installed-demo
 
 test: $(VENV)/.installed-all
 	@$(python) -m tests $(if $(T),-k "$(T)")
-
-# Apart from the tests because to trace the calls takes as long again
-coverage: $(VENV)/.installed-all
-	@$(python) -m tests --coverage
 
 bench: $(VENV)/.installed-all
 	@$(python) -m benchmarks

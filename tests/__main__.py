@@ -1,6 +1,6 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
-"Run the tests against each kind of database"
+"Run the tests against each kind of database and measure their coverage"
 import argparse
 import os
 import subprocess
@@ -29,27 +29,19 @@ def main():
     parser.add_argument(
         '--database', choices=['sqlite', 'postgresql'], action='append',
         help="run only against this kind of database")
-    parser.add_argument(
-        '--coverage', action='store_true',
-        help="measure the coverage of all tests, which makes them slower")
     options = parser.parse_args()
-    if options.coverage and (options.expression or options.database):
-        parser.error("the coverage is of all tests against all databases")
 
     selection = []
     if options.expression:
         selection.extend(['-k', options.expression])
 
-    command = ['pytest']
-    if options.coverage:
-        run('coverage', 'erase')
-        command = ['coverage', 'run', '-m', 'pytest']
+    run('coverage', 'erase')
     failed = []
     ran = False
     for database in options.database or ['sqlite', 'postgresql']:
         print(f"==> Test with {database}", flush=True)
         code = run(
-            *command, '--database', database,
+            'coverage', 'run', '-m', 'pytest', '--database', database,
             '-n', options.processes, '--durations', '10', *selection)
         if code == pytest.ExitCode.NO_TESTS_COLLECTED and selection:
             continue
@@ -59,7 +51,7 @@ def main():
     if not ran:
         sys.exit(f"no test matches {options.expression!r}")
 
-    if options.coverage:
+    if not selection and not options.database:
         print("==> Coverage", flush=True)
         run('coverage', 'combine', '--quiet')
         if run('coverage', 'report', f'--fail-under={COVERAGE}'):
