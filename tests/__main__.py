@@ -10,7 +10,6 @@ import pytest
 
 COVERAGE = 95
 
-
 # To trace every call takes as long again as the tests, from Python 3.12 on
 # coverage can be told of the lines of ours only
 CORE = {'COVERAGE_CORE': 'sysmon'} if sys.version_info >= (3, 12) else {}

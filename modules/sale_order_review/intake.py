@@ -109,8 +109,9 @@ class ConfigurationIntake(CompanyValueMixin, ModelSQL):
 class Sale(metaclass=PoolMeta):
     __name__ = 'sale.sale'
 
+    # Lazy so that to read an order costs what it does in stock
     received_by = fields.Many2One(
-        'company.employee', "Received By", ondelete='RESTRICT',
+        'company.employee', "Received By", ondelete='RESTRICT', loading='lazy',
         domain=[
             ('company', '=', Eval('company', -1)),
             ],
@@ -119,12 +120,12 @@ class Sale(metaclass=PoolMeta):
             },
         help="The employee who received the order from the customer.")
     received_at = fields.DateTime(
-        "Received At",
+        "Received At", loading='lazy',
         states={
             'readonly': Eval('state') != 'draft',
             })
     contract_date = fields.Date(
-        "Contract Date",
+        "Contract Date", loading='lazy',
         states={
             'readonly': Eval('state') != 'draft',
             },
@@ -134,9 +135,9 @@ class Sale(metaclass=PoolMeta):
             'res.user', "Entered By",
             help="The user who entered the order."),
         'get_entered_by', searcher='search_entered_by')
-    entered_on = fields.Date("Entered On", readonly=True)
+    entered_on = fields.Date("Entered On", readonly=True, loading='lazy')
     entry_deadline = fields.Date(
-        "Entry Deadline", readonly=True,
+        "Entry Deadline", readonly=True, loading='lazy',
         help="The last date on which the order had to be entered.")
     entered_late = fields.Function(
         fields.Boolean("Entered Late"),

@@ -52,7 +52,7 @@ class Sale(metaclass=PoolMeta):
     __name__ = 'sale.sale'
 
     processing = fields.Boolean(
-        "Processing",
+        "Processing", loading='lazy',
         states={
             'readonly': Eval('state') != 'draft',
             },
@@ -64,7 +64,7 @@ class Sale(metaclass=PoolMeta):
             },
         help="What the customer must hand over with the material.")
     material_complete_on = fields.Date(
-        "Material Complete On",
+        "Material Complete On", loading='lazy',
         states={
             'invisible': ~Eval('processing', False),
             },

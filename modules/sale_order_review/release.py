@@ -755,8 +755,15 @@ class Sale(ReleasedMixin, metaclass=PoolMeta):
         pool = Pool()
         Release = pool.get('sale.review.release')
         with without_check_access():
+            # Only what is held can be released
+            held = [
+                s for s in cls.browse(sales)
+                if s.state == 'quotation'
+                and s.review_state in {'required', 'open'}]
+            if not held:
+                return {s.id: False for s in sales}
             valid = Release.search([
-                    ('origin', 'in', [str(s) for s in sales]),
+                    ('origin', 'in', [str(s) for s in held]),
                     ('state', '=', 'unused'),
                     ('expired', '=', False),
                     ])

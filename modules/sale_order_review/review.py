@@ -139,13 +139,13 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         "Untaxed", currency='currency', digits='currency', required=True,
         readonly=True)
     snapshot = fields.Text(
-        "Snapshot", required=True, readonly=True,
+        "Snapshot", required=True, readonly=True, loading='lazy',
         help="The content that was reviewed, as canonical JSON.")
     digest = fields.Char(
         "Digest", required=True, readonly=True,
         help="The SHA-256 of the snapshot.")
     names = fields.Text(
-        "Names", readonly=True,
+        "Names", readonly=True, loading='lazy',
         help="The names that the records of the content and the departments "
         "had, as JSON.")
     differences = fields.Function(
@@ -273,14 +273,15 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def get_current(cls, records):
         "Return by record its review of the last round"
-        reviews = {}
-        records = {str(r): r for r in records}
-        if records:
-            for review in cls.search([
-                        ('origin', 'in', list(records)),
-                        ], order=[('round', 'ASC')]):
-                reviews[records[str(review.origin)]] = review
-        return reviews
+        if not records:
+            return {}
+        last = {
+            r['origin']: r['id'] for r in cls.search_read([
+                    ('origin', 'in', list(map(str, records))),
+                    ], order=[('round', 'ASC')], fields_names=['origin'])}
+        records = [r for r in records if str(r) in last]
+        # Read at once those that are used, in the order of the records
+        return dict(zip(records, cls.browse([last[str(r)] for r in records])))
 
     @classmethod
     def _get_reviewed(cls, reviews):
@@ -602,7 +603,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 'company': Eval('company', -1),
                 },
             depends={'company'}),
-        'get_review_field', searcher='search_review_field')
+        'get_sale_field', searcher='search_sale_field')
     currency = fields.Function(
         fields.Many2One('currency.currency', "Currency"),
         'get_review_field')
@@ -693,9 +694,9 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         states={
             'invisible': ~Eval('closed_at'),
             })
-    reminded_on = fields.Date("Reminded On", readonly=True)
+    reminded_on = fields.Date("Reminded On", readonly=True, loading='lazy')
     escalation = fields.Integer(
-        "Escalation", readonly=True,
+        "Escalation", readonly=True, loading='lazy',
         help="How far a late sign-off has been escalated: "
         "1 to the head of the department, 2 to that of its parent.")
     carried_from = fields.Many2One(
@@ -880,6 +881,10 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def get_sale_field(cls, signoffs, names):
         return _read_target(signoffs, 'sale', names)
+
+    @classmethod
+    def search_sale_field(cls, name, clause):
+        return [('sale.' + clause[0], *clause[1:])]
 
     def get_sale_lines(self, name):
         return [l.id for l in self.sale.lines]

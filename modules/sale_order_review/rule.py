@@ -636,6 +636,11 @@ class Rule(
 
     def _get_reason(self, values):
         "Return the text of the criteria of the rule with the values they met"
+        return (' • '.join(self._get_reasons(values))
+            or gettext('sale_order_review.msg_always'))
+
+    def _get_reasons(self, values):
+        "Return the list of the texts of the criteria"
         pool = Pool()
         Lang = pool.get('ir.lang')
         lang = Lang.get()
@@ -679,7 +684,7 @@ class Rule(
                 reasons.append(label(name))
         if self.condition:
             reasons.append(f"{label('condition')}: {self.condition}")
-        return ' • '.join(reasons) or gettext('sale_order_review.msg_always')
+        return reasons
 
 
 def _check_names(value, Model):

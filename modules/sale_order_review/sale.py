@@ -82,7 +82,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     __name__ = 'sale.sale'
 
     channel = fields.Many2One(
-        'sale.channel', "Channel", ondelete='RESTRICT',
+        'sale.channel', "Channel", ondelete='RESTRICT', loading='lazy',
         states={
             'readonly': Eval('state') != 'draft',
             },
@@ -438,8 +438,20 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
 
     @classmethod
     def _get_review_amount(cls, sales):
+        # Every order is quoted and confirmed with it, also if no rule applies
+        pool = Pool()
+        Line = pool.get('sale.line')
+        lines = defaultdict(list)
+        for row in snapshots.select(
+                Line, {'type', 'quantity', 'unit_price', 'sale'},
+                'sale', [s.id for s in sales]):
+            if row['type'] == 'line':
+                lines[row['sale']].append(
+                    Decimal(str(row['quantity'] or 0))
+                    * (row['unit_price'] or 0))
         return {
-            s: s._review_company_amount(s.review_untaxed_amount)
+            s: s._review_company_amount(sum(
+                    map(s.currency.round, lines[s.id]), Decimal(0)))
             for s in sales}
 
     @classmethod

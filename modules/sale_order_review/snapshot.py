@@ -53,7 +53,7 @@ def read(Model, names, key, ids):
         if Model._fields[n].sql_type()
         and not hasattr(Model._fields[n], 'get')
         and not getattr(Model._fields[n], 'translate', False)}
-    rows = {r['id']: r for r in _select(
+    rows = {r['id']: r for r in select(
             Model, {'id', key, *columns}, key, ids)}
     others = []
     for name in names - columns:
@@ -63,7 +63,7 @@ def read(Model, names, key, ids):
             Relation = field.get_relation()
         if Relation and Relation._fields[field.origin]._type == 'many2one':
             targets = defaultdict(list)
-            for row in _select(
+            for row in select(
                     Relation, {field.origin, field.target},
                     field.origin, list(rows)):
                 targets[row[field.origin]].append(row[field.target])
@@ -79,7 +79,9 @@ def read(Model, names, key, ids):
         for i, r in rows.items()]
 
 
-def _select(Model, names, key, ids):
+def select(Model, names, key, ids):
+    """Return as dictionaries the columns of the names of the records whose key
+    is one of the ids, in the order of their ids"""
     cursor = Transaction().connection.cursor()
     table = Model.__table__()
     columns = []
