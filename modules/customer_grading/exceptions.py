@@ -1,5 +1,6 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+from trytond.exceptions import UserError
 from trytond.model.exceptions import AccessError, ValidationError
 
 
@@ -8,4 +9,12 @@ class GradeAccessError(AccessError):
 
 
 class FileValidationError(ValidationError):
+    pass
+
+
+class OverrideError(UserError):
+    pass
+
+
+class SchemeError(UserError):
     pass
