@@ -65,7 +65,10 @@ class GradingTestCase(TestCase):
 @contextmanager
 def client(name):
     "Run as the client of the user"
-    with as_user(name), Transaction().set_context(_check_access=True):
+    transaction = Transaction()
+    # Whose company must not be that of who runs the test
+    with transaction.reset_context(), as_user(name), \
+            transaction.set_context(_check_access=True):
         yield
 
 

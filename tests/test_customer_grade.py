@@ -100,7 +100,7 @@ class GradeTestCase(GradingTestCase):
     def test_assign_queries(self):
         "Test the number of queries does not depend on that of the parties"
         numbers = []
-        for names in [["Acme"], ["Acme", "Borg", "Coil"]]:
+        for names in [["Coil"], ["Acme"], ["Acme", "Borg", "Coil"]]:
             assign(dict.fromkeys(names, 'C'), day(-1))
             grades = {party(n).id: grade('class', 'B').id for n in names}
             Grade = Pool().get('customer.grade')
@@ -109,7 +109,8 @@ class GradeTestCase(GradingTestCase):
             writes = [q for q in queries if str(q).startswith('SELECT')]
             numbers.append(len(writes))
             assign(dict.fromkeys(names), TODAY)
-        self.assertEqual(*numbers)
+        # The first fills the caches
+        self.assertEqual(*numbers[1:])
 
     @with_company
     def test_evidence(self):
@@ -125,6 +126,8 @@ class GradeTestCase(GradingTestCase):
             'start_date': TODAY,
             'source': 'run',
             }
+        with recording(), self.assertRaises(SQLConstraintError):
+            Grade.create([{**values, 'party': party("Acme").id}])
         for user in ["Anna", "Cora", "Karl"]:
             with self.subTest(user=user), client(user):
                 for func, args in [
@@ -137,12 +140,10 @@ class GradeTestCase(GradingTestCase):
                         func(*args)
         for func, args in [
                 (Grade.write, [[record], {'end_date': TODAY}]),
-                (Grade.delete, [[record]]),
-                (Grade.copy, [[record]])]:
-            with self.assertRaises((GradeAccessError, SQLConstraintError)):
+                (Grade.create, [[values]]),
+                (Grade.delete, [[record]])]:
+            with self.assertRaises(GradeAccessError):
                 func(*args)
-        with recording(), self.assertRaises(SQLConstraintError):
-            Grade.create([{**values, 'party': party("Acme").id}])
 
     @with_company
     def test_access(self):
@@ -230,8 +231,12 @@ class GradeTestCase(GradingTestCase):
         with Transaction().set_context(_skip_warnings=True):
             replace.transition_replace()
         self.assertFalse(Grade.search([('party.name', '=', "Acme")]))
-        self.assertEqual(current(), {"Borg": 'B'})
-        self.assertEqual(current(axis='credit'), {"Borg": 'C'})
+        self.assertEqual(
+            Grade.get_current(company(), [party("Borg")]), {
+                party("Borg").id: {
+                    'class': grade('class', 'B').id,
+                    'credit': grade('credit', 'C').id,
+                    }})
         self.assertEqual(
             {g for g, *_ in history("Borg")}, {'A', 'B'})
 
@@ -240,10 +245,11 @@ class GradeTestCase(GradingTestCase):
         "Test the axis of a grade stays"
         Catalogue = Pool().get('customer.grading.grade')
         with client("Anna"):
-            a = Catalogue(grade('class', 'A').id)
-            Catalogue.write([a], {'axis': 'class'})
+            grade_, = Catalogue.create([{
+                        'axis': 'class', 'code': 'D', 'name': "Others"}])
+            Catalogue.write([grade_], {'axis': 'class', 'name': "Rest"})
             with self.assertRaises(AccessError):
-                Catalogue.write([a], {'axis': 'credit'})
+                Catalogue.write([grade_], {'axis': 'level'})
 
 
 class OverrideTestCase(GradingTestCase):
@@ -382,7 +388,7 @@ class OverrideTestCase(GradingTestCase):
                         'grade': grade('class', 'A').id})
                 with self.assertRaises(AccessError):
                     Override.create([{
-                                'party': party("Acme").id,
+                                'party': party("Coil").id,
                                 'axis': 'class',
                                 'grade': grade('class', 'A').id,
                                 'reason': "Mine",

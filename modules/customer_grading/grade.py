@@ -948,6 +948,8 @@ class Party(metaclass=PoolMeta):
         graded = table.select(table.party, where=where)
         if not nested and value is None:
             return [('id', 'not in' if operator == '=' else 'in', graded)]
+        if not nested and isinstance(value, str):
+            nested = '.rec_name'
         negative = operator.startswith('!') or operator.startswith('not ')
         if negative:
             operator = operator[1:] if operator.startswith('!') else (
