@@ -611,6 +611,26 @@ class OverrideTestCase(GradingTestCase):
             with self.assertRaises(OverrideError):
                 Override.request([override])
 
+    @with_company
+    def test_erase(self):
+        "Test an erased customer leaves no text"
+        pool = Pool()
+        Erase = pool.get('party.erase', type='wizard')
+        Party = pool.get('party.party')
+        with on(TODAY):
+            override = self.create()
+            self.click("Anna", 'approve', override)
+        acme = party("Acme")
+        Party.write([acme], {'active': False})
+        session_id, _, _ = Erase.create()
+        erase = Erase(session_id)
+        erase.ask.party = acme
+        erase.transition_erase()
+        Transaction().cache.clear()
+        override = type(override)(override.id)
+        self.assertEqual(override.reason, '****')
+        self.assertEqual(override.grade.code, 'A')
+
 
 def get_user(name):
     User = Pool().get('res.user')

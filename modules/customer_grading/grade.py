@@ -284,8 +284,8 @@ class Grade(EvidenceMixin, ModelSQL, ModelView):
             for end, ids in ended.items():
                 args.extend((cls.browse(ids), {'end_date': end}))
             cls.write(*args)
-        if to_create:
-            cls.create(to_create)
+        for values in grouped_slice(to_create, 10000):
+            cls.create(list(values))
         return changed
 
     @classmethod
@@ -700,7 +700,10 @@ class Override(Workflow, ModelSQL, ModelView):
                         'customer_grading.msg_override_employee',
                         override=override.rec_name,
                         company=override.company.rec_name))
-        return {user.employee.id, *User.get_employees()}
+        employees = set(User.get_employees())
+        if user.employee:
+            employees.add(user.employee.id)
+        return employees
 
     @classmethod
     def _get_approving_group(cls, axis):
@@ -1022,3 +1025,16 @@ class PartyReplace(metaclass=PoolMeta):
         Grade = pool.get('customer.grade')
         Grade.merge(self.ask.source, self.ask.destination)
         return super().transition_replace()
+
+
+class PartyErase(metaclass=PoolMeta):
+    __name__ = 'party.erase'
+
+    def to_erase(self, party_id):
+        pool = Pool()
+        Override = pool.get('customer.grade.override')
+        return super().to_erase(party_id) + [
+            (Override, [('party', '=', party_id)], True,
+                ['reason', 'closing_reason'],
+                ['****', None]),
+            ]

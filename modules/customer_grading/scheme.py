@@ -343,6 +343,17 @@ class Scheme(Workflow, ModelSQL, ModelView):
                         scheme=scheme.rec_name))
 
     @classmethod
+    def touch(cls, schemes):
+        """Conflict with who publishes the schemes meanwhile, so that nothing of
+        them changes between its check and its publication"""
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        if ids := sorted({s.id for s in schemes if s.company}):
+            cursor.execute(*table.update(
+                    [table.id], [table.id],
+                    where=fields.SQL_OPERATORS['in'](table.id, ids)))
+
+    @classmethod
     def _check_shared(cls, schemes):
         "Check that the schemes belong to a company, which may change them"
         for scheme in schemes:
@@ -560,6 +571,7 @@ class SchemePartMixin(ModelStorage):
                 parent = Parent(values[cls._scheme_parent])
                 schemes.add(getattr(parent, 'scheme', parent))
         Scheme.check_frozen(schemes, external=external)
+        Scheme.touch(schemes)
 
 
 class Criterion(sequence_ordered(), SchemePartMixin, ModelSQL, ModelView):
