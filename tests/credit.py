@@ -78,7 +78,8 @@ def create_move(party, amount, maturity=None, date=None):
     Period = pool.get('account.period')
     date = date or dt.date.today()
     receivable = party.account_receivable_used
-    revenue, = Account.search([('type.revenue', '=', True)], limit=1)
+    revenue, = Account.search([
+            ('type.revenue', '=', True), ('closed', '=', False)], limit=1)
     journal, = Journal.search([('type', '=', 'revenue')], limit=1)
     move, = Move.create([{
                 'journal': journal.id,

@@ -201,7 +201,7 @@ class HoldTestCase(CreditTestCase):
     def test_payment_term(self):
         "Test the payment terms that are allowed"
         PaymentTerm = Pool().get('account.invoice.payment_term')
-        now, = PaymentTerm.search([])
+        now, = PaymentTerm.search([('name', '=', "Now")])
         later, = PaymentTerm.create([{
                     'name': "Later",
                     'lines': [('create', [{'type': 'remainder'}])],
@@ -236,7 +236,6 @@ class HoldTestCase(CreditTestCase):
     @with_company
     def test_release(self):
         "Test who decides on credit releases an order"
-        Notification = Pool().get('res.notification')
         create_policy()
         set_limit(party(), Decimal(100))
         with as_user("Sven"):
@@ -278,7 +277,6 @@ class HoldTestCase(CreditTestCase):
         self.assertEqual(type(hold)(hold.id).state, 'ended')
         type(sale).quote([type(sale)(sale.id)])
         self.assertEqual(self.confirm(sale), ['quotation'])
-        del Notification
 
     @with_company
     def test_release_expired(self):
@@ -353,10 +351,13 @@ class HoldTestCase(CreditTestCase):
                 for call in [
                         lambda: Hold.write([hold], {'state': 'released'}),
                         lambda: Hold.delete([hold]),
-                        lambda: Hold.copy([hold]),
                         ]:
                     with self.assertRaises(AccessError):
                         call()
+        type(sale).draft([sale])
+        for default in [None, {'state': 'released'}]:
+            with self.assertRaises(AccessError):
+                Hold.copy([Hold(hold.id)], default)
         copy, = type(sale).copy([sale])
         self.assertEqual(copy.credit_state, 'none')
         self.assertFalse(copy.credit_holds)
