@@ -14,10 +14,10 @@ class AmendmentTestCase(CreditTestCase):
     "Test the check of the credit of amendments"
     modules = ['customer_grading', 'sale_amendment']
 
-    def process(self, amount=100, **values):
+    def process(self, amount=50, **values):
         Sale = Pool().get('sale.sale')
         screen = get('product.product', "Touch Screen")
-        sale = create_sale([(screen, 1, amount)], **values)
+        sale = create_sale([(screen, 2, amount)], **values)
         Sale.confirm([sale])
         Sale.process([sale])
         return Sale(sale.id)
@@ -52,7 +52,7 @@ class AmendmentTestCase(CreditTestCase):
         create_policy()
         set_limit(party(), Decimal(250))
         less, more = self.process(), self.process()
-        amendments = [self.amend(less, 0.5), self.amend(more, 2)]
+        amendments = [self.amend(less, 1), self.amend(more, 4)]
         # The one that takes away is not validated yet
         self.assertEqual(
             self.validate(*amendments), ['validated', 'draft'])
@@ -65,7 +65,7 @@ class AmendmentTestCase(CreditTestCase):
         self.assertEqual(amendment.credit_reasons, hold.reasons)
         self.assertEqual(amendment.sale.credit_state, 'none')
         line, = amendment.sale.lines
-        self.assertEqual(line.quantity, 1)
+        self.assertEqual(line.quantity, 2)
         # Now it has room
         self.assertEqual(self.validate(amendment), ['validated'])
         self.assertFalse(open_holds(more))
@@ -76,7 +76,7 @@ class AmendmentTestCase(CreditTestCase):
         create_policy()
         set_limit(party(), Decimal(100))
         sale = self.process()
-        amendment = self.amend(sale, 2)
+        amendment = self.amend(sale, 4)
         self.assertEqual(self.validate(amendment), ['draft'])
         hold, = open_holds(sale)
         with as_user("Frida"):
@@ -84,7 +84,7 @@ class AmendmentTestCase(CreditTestCase):
             Hold.release_holds([Hold(hold.id)], "Good", dt.date.today())
         # Not more than what was released
         line, = amendment.lines
-        line.quantity = 3
+        line.quantity = 6
         line.save()
         self.assertEqual(self.validate(amendment), ['draft'])
         hold, = open_holds(sale)
@@ -94,7 +94,7 @@ class AmendmentTestCase(CreditTestCase):
             Hold.release_holds([Hold(hold.id)], "Good", dt.date.today())
         self.assertEqual(self.validate(amendment), ['validated'])
         line, = Pool().get('sale.sale')(sale.id).lines
-        self.assertEqual(line.quantity, 3)
+        self.assertEqual(line.quantity, 6)
 
     @with_company
     def test_party(self):
