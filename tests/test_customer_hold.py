@@ -74,7 +74,7 @@ class HoldTestCase(CreditTestCase):
         self.assertEqual(set(hold.kinds), {'limit'})
         self.assertEqual(
             hold.reasons,
-            'Order "2" makes "Acme" exceed its credit limit of USD 250.00 by '
+            f'Order "{second.number}" makes "Acme" exceed its credit limit of USD 250.00 by '
             'USD 10.00: it owes and has ordered USD 100.00, and the order '
             'adds USD 160.00.')
         second = type(second)(second.id)
@@ -127,9 +127,9 @@ class HoldTestCase(CreditTestCase):
         set_limit(party(), Decimal(50))
         with self.assertRaises(CreditBlockedError) as cm:
             self.confirm(*sales)
-        self.assertIn('Order "1"', cm.exception.message)
-        self.assertIn('Order "2"', cm.exception.message)
-        self.assertNotIn('Order "3"', cm.exception.message)
+        self.assertIn(f'Order "{sales[0].number}"', cm.exception.message)
+        self.assertIn(f'Order "{sales[1].number}"', cm.exception.message)
+        self.assertNotIn(f'Order "{sales[2].number}"', cm.exception.message)
         sale, = self.create_sales(100, quote=False)
         with self.assertRaises(CreditBlockedError):
             type(sale).quote([sale])

@@ -59,6 +59,9 @@ class LimitTestCase(CreditTestCase):
         self.assertEqual(
             (change.state, change.approved_by.rec_name),
             ('approved', "Frida"))
+        # The approval is all that is recorded
+        self.assertEqual(
+            type(change).search([('party', '=', party().id)]), [change])
         with self.assertRaises(UserError):
             self.approve(change, name="Fred")
         none = self.propose(None)

@@ -596,15 +596,20 @@ class Party(metaclass=PoolMeta):
                     ('company', '=', company.id),
                     ('party', 'in', list(limits)),
                     ])}
-        to_save = []
+        to_create, to_write = [], []
         for party, amount in limits.items():
-            record = records.get(party)
-            if not record:
-                record = Limit(company=company, party=party)
-            record.credit_limit_amount = amount
-            to_save.append(record)
+            values = {'credit_limit_amount': amount}
+            if record := records.get(party):
+                to_write.extend(([record], values))
+            else:
+                to_create.append(
+                    {'company': company.id, 'party': party, **values})
+        # A save would use the context of the records
         with _recording():
-            Limit.save(to_save)
+            if to_create:
+                Limit.create(to_create)
+            if to_write:
+                Limit.write(*to_write)
 
 
 class Replace(metaclass=PoolMeta):
