@@ -27,7 +27,7 @@ def main():
     parser.add_argument(
         'rows', nargs='*', metavar='row',
         help="no_rule, review, confirm, inbox, memory, amendment, measures, "
-        "log or grading (default: all)")
+        "log, grading, exposure or gate (default: all)")
     parser.add_argument(
         '--times', type=int, default=10,
         help="how often what takes long is repeated (default: %(default)s)")
@@ -49,19 +49,23 @@ def main():
     parser.add_argument(
         '--customers', type=int, default=100_000,
         help="the customers that are graded (default: %(default)s)")
+    parser.add_argument(
+        '--exposed', type=int, default=1000,
+        help="the customers whose exposure is measured (default: %(default)s)")
     options = parser.parse_args()
 
     warnings.simplefilter('ignore', DeprecationWarning)
     with postgresql.run() as uri:
         postgresql.configure(uri)
         from .changes import amendment, log, measures
+        from .credit import exposure, gate
         from .grading import grading
         from .inbox import inbox
         from .memory import memory
         from .orders import confirm, no_rule, review
         rows = {f.__name__: f for f in [
                 no_rule, review, confirm, inbox, memory, amendment, measures,
-                log, grading]}
+                log, grading, exposure, gate]}
         if unknown := set(options.rows) - rows.keys():
             parser.error(f"unknown row: {', '.join(sorted(unknown))}")
         set_up()

@@ -9,12 +9,15 @@ import pytest
 from .tools import MODULES, run_scenario, scenarios
 
 UPSTREAM = [
+    'account_credit_limit',
+    'account_dunning',
     'account_invoice_stock',
     'sale',
     'sale_amendment',
     'sale_complaint',
     'sale_credit_limit',
     'sale_history',
+    'sale_opportunity',
     ]
 
 

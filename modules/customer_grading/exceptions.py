@@ -1,6 +1,6 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
-from trytond.exceptions import UserError
+from trytond.exceptions import UserError, UserWarning
 from trytond.model.exceptions import AccessError, ValidationError
 
 
@@ -25,4 +25,28 @@ class GradingRunAccessError(AccessError):
 
 
 class GradingRunError(UserError):
+    pass
+
+
+class PolicyValidationError(ValidationError):
+    pass
+
+
+class ExposureError(UserError):
+    pass
+
+
+class LimitChangeError(UserError):
+    pass
+
+
+class CreditHoldError(UserError):
+    pass
+
+
+class CreditBlockedError(UserError):
+    pass
+
+
+class CreditWarning(UserWarning):
     pass

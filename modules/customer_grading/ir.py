@@ -17,6 +17,8 @@ class Cron(metaclass=PoolMeta):
                     "End Expired Overrides of Customer Grades"),
                 ('customer.grading.run|schedule',
                     "Compute Customer Grading Runs"),
+                ('customer.credit.limit.change|expire',
+                    "End Temporary Credit Limits"),
                 ])
 
 

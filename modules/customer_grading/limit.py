@@ -1,0 +1,623 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+import datetime as dt
+from collections import defaultdict
+
+from trytond.i18n import gettext
+from trytond.model import Index, ModelSQL, ModelStorage, ModelView, fields
+from trytond.model.exceptions import AccessError
+from trytond.modules.currency.fields import Monetary
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval, If
+from trytond.transaction import Transaction, without_check_access
+
+from .exceptions import LimitChangeError
+from .exposure import format_amount
+
+
+def _recording():
+    "Let the records of the credit be modified"
+    return Transaction().set_context(_customer_credit=True)
+
+
+def _get_employee(company):
+    "Return the employee of the user in the company"
+    pool = Pool()
+    User = pool.get('res.user')
+    transaction = Transaction()
+    user = User(transaction.user)
+    employees = [e for e in user.employees if e.company == company]
+    for employee in employees:
+        if employee.id == transaction.context.get('employee'):
+            return employee
+    if user.employee in employees:
+        return user.employee
+    return employees[0] if employees else None
+
+
+def _is_same_person(user, employee=None):
+    """Return whether who acts is the user, or has an employee in common with
+    it, or is the employee"""
+    pool = Pool()
+    User = pool.get('res.user')
+    current = User(Transaction().user)
+    if user and (
+            user == current
+            or set(user.employees) & set(current.employees)):
+        return True
+    return bool(employee) and employee in current.employees
+
+
+def _check_credit_group():
+    "Check that the user belongs to the group that decides on credit"
+    pool = Pool()
+    Group = pool.get('res.group')
+    ModelData = pool.get('ir.model.data')
+    User = pool.get('res.user')
+    group = Group(ModelData.get_id(
+            'customer_grading', 'group_customer_credit'))
+    if group.id not in User.get_groups():
+        raise AccessError(gettext(
+                'customer_grading.msg_credit_group', group=group.rec_name))
+
+
+def _group_users(company):
+    "Return the users of the company who decide on credit"
+    pool = Pool()
+    ModelData = pool.get('ir.model.data')
+    User = pool.get('res.user')
+    return User.search([
+            ('groups', '=', ModelData.get_id(
+                    'customer_grading', 'group_customer_credit')),
+            ('companies', '=', company.id),
+            ])
+
+
+class CreditEvidenceMixin(ModelStorage):
+    """What is recorded of the credit of the customers: nobody changes or
+    deletes it but the decisions themselves, whatever the rights of who asks
+    """
+    __slots__ = ()
+
+    @classmethod
+    def check_modification(cls, mode, records, values=None, external=False):
+        super().check_modification(
+            mode, records, values=values, external=external)
+        if not Transaction().context.get('_customer_credit'):
+            cls._deny_modification(mode, records)
+
+    @classmethod
+    def _deny_modification(cls, mode, records):
+        raise AccessError(gettext(
+                f'customer_grading.msg_credit_evidence_{mode}',
+                **cls.__names__(record=records[0])))
+
+
+class Change(CreditEvidenceMixin, ModelSQL, ModelView):
+    "A change of the credit limit of a customer"
+    __name__ = 'customer.credit.limit.change'
+
+    _states = {'readonly': Eval('id', -1) >= 0}
+
+    company = fields.Many2One(
+        'company.company', "Company", required=True, ondelete='RESTRICT',
+        states=_states)
+    currency = fields.Function(
+        fields.Many2One('currency.currency', "Currency"),
+        'on_change_with_currency')
+    party = fields.Many2One(
+        'party.party', "Party", required=True, ondelete='RESTRICT',
+        states=_states,
+        context={
+            'company': Eval('company', -1),
+            },
+        depends={'company'})
+    old = Monetary(
+        "Old Limit", currency='currency', digits='currency', readonly=True,
+        help="Empty if there was no limit.")
+    new = Monetary(
+        "New Limit", currency='currency', digits='currency',
+        states=_states,
+        help="Leave empty for no limit.\n"
+        "Zero gives no credit.")
+    restore = Monetary(
+        "Restored Limit", currency='currency', digits='currency',
+        readonly=True,
+        states={
+            'invisible': ~Eval('temporary_until'),
+            },
+        help="The limit that comes back when the temporary one ends.")
+    temporary_until = fields.Date(
+        "Temporary Until", states=_states,
+        help="The last day of the new limit.\n"
+        "Leave empty if it is to last.")
+    reason = fields.Text("Reason", required=True, states=_states)
+    source = fields.Selection([
+            ('manual', "Manual"),
+            ('policy', "Policy"),
+            ('direct', "Direct"),
+            ('expired', "Expired"),
+            ], "Source", readonly=True, required=True, sort=False,
+        help="Direct changes were made on the party itself.")
+    proposed_by = fields.Many2One(
+        'company.employee', "Proposed By", readonly=True,
+        ondelete='RESTRICT')
+    proposed_at = fields.DateTime("Proposed At", readonly=True, required=True)
+    approved_by = fields.Many2One(
+        'company.employee', "Decided By", readonly=True, ondelete='RESTRICT',
+        states={
+            'invisible': Eval('state') == 'proposed',
+            })
+    approved_at = fields.DateTime(
+        "Decided At", readonly=True,
+        states={
+            'invisible': Eval('state') == 'proposed',
+            })
+    ended_at = fields.DateTime(
+        "Ended At", readonly=True,
+        states={
+            'invisible': ~Eval('ended_at'),
+            })
+    state = fields.Selection([
+            ('proposed', "Proposed"),
+            ('approved', "Approved"),
+            ('rejected', "Rejected"),
+            ('superseded', "Superseded"),
+            ('expired', "Expired"),
+            ], "State", readonly=True, required=True, sort=False)
+
+    del _states
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        t = cls.__table__()
+        cls._order = [('proposed_at', 'DESC'), ('id', 'DESC')]
+        cls._sql_indexes.update({
+                Index(t, (t.party, Index.Equality()),
+                    (t.company, Index.Equality())),
+                Index(t, (t.proposed_at, Index.Range(order='DESC')),
+                    (t.id, Index.Range(order='DESC'))),
+                Index(t, (t.state, Index.Equality(cardinality='low')),
+                    where=t.state == 'proposed'),
+                Index(t, (t.temporary_until, Index.Range()),
+                    where=t.state == 'approved'),
+                })
+        cls._buttons.update({
+                'approve': {
+                    'invisible': Eval('state') != 'proposed',
+                    'icon': 'tryton-ok',
+                    'depends': ['state'],
+                    },
+                'reject': {
+                    'invisible': Eval('state') != 'proposed',
+                    'icon': 'tryton-cancel',
+                    'depends': ['state'],
+                    },
+                })
+
+    @classmethod
+    def default_company(cls):
+        return Transaction().context.get('company')
+
+    @classmethod
+    def default_source(cls):
+        return 'manual'
+
+    @classmethod
+    def default_state(cls):
+        return 'proposed'
+
+    @classmethod
+    def default_proposed_at(cls):
+        return dt.datetime.now().replace(microsecond=0)
+
+    @fields.depends('company')
+    def on_change_with_currency(self, name=None):
+        return self.company.currency if self.company else None
+
+    @fields.depends('company', 'party')
+    def on_change_party(self):
+        self.old = None
+        if self.company and self.party:
+            self.old = self._get_limits(self.company, [self.party.id])[
+                self.party.id]
+
+    def get_rec_name(self, name):
+        return f'{self.party.rec_name} ({self.id})'
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        return [('party.rec_name', *clause[1:])]
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(Eval('state').in_(['rejected', 'superseded', 'expired']),
+                    'muted', '')),
+            ('/tree/field[@name="state"]', 'visual',
+                If(Eval('state') == 'proposed', 'warning', '')),
+            ('/tree/field[@name="temporary_until"]', 'visual',
+                If((Eval('state') == 'approved')
+                    & Bool(Eval('temporary_until')), 'warning', '')),
+            ]
+
+    @classmethod
+    def _deny_modification(cls, mode, changes):
+        # Who may create proposes
+        if mode != 'create':
+            super()._deny_modification(mode, changes)
+
+    @classmethod
+    @without_check_access
+    def _get_limits(cls, company, party_ids):
+        pool = Pool()
+        Party = pool.get('party.party')
+        return {
+            p: f.limit for p, f in Party.get_credit_facts(
+                company, party_ids, ['limit']).items()}
+
+    @classmethod
+    def create(cls, vlist):
+        # What the server knows better than who proposes
+        pool = Pool()
+        Company = pool.get('company.company')
+        if Transaction().context.get('_customer_credit'):
+            return super().create(vlist)
+        vlist = [v.copy() for v in vlist]
+        by_company = defaultdict(list)
+        for values in vlist:
+            values.setdefault('company', cls.default_company())
+            by_company[values['company']].append(values)
+        for company_id, c_vlist in by_company.items():
+            if not company_id:
+                continue
+            company = Company(company_id)
+            with without_check_access():
+                employee = _get_employee(company)
+            limits = cls._get_limits(company, list({
+                        int(v['party']) for v in c_vlist if v.get('party')}))
+            for values in c_vlist:
+                values.update(
+                    old=limits.get(values.get('party')), restore=None,
+                    source='manual', state='proposed',
+                    proposed_by=employee.id if employee else None,
+                    proposed_at=cls.default_proposed_at(),
+                    approved_by=None, approved_at=None, ended_at=None)
+        return super().create(vlist)
+
+    @classmethod
+    def validate(cls, changes):
+        super().validate(changes)
+        for change in changes:
+            if change.new is not None and change.new < 0:
+                raise LimitChangeError(gettext(
+                        'customer_grading.msg_limit_negative',
+                        party=change.party.rec_name))
+
+    @classmethod
+    def on_modification(cls, mode, changes, field_names=None):
+        super().on_modification(mode, changes, field_names=field_names)
+        if mode == 'create':
+            with without_check_access():
+                cls._supersede(
+                    [c for c in cls.browse(changes) if c.state == 'proposed'])
+
+    @classmethod
+    def _supersede(cls, changes):
+        "Replace the older proposals for the same customers"
+        latest = {}
+        for change in changes:
+            latest[change.company, change.party] = change
+        if not latest:
+            return
+        older = [
+            c for c in cls.search([
+                    ('state', '=', 'proposed'),
+                    ('party', 'in', [p.id for _, p in latest]),
+                    ])
+            if latest.get((c.company, c.party), c).id > c.id]
+        if older:
+            with _recording():
+                cls.write(older, {
+                        'state': 'superseded',
+                        'ended_at': dt.datetime.now().replace(microsecond=0),
+                        })
+
+    @classmethod
+    @without_check_access
+    def propose(cls, company, limits, source='manual', reason=None):
+        """Propose the credit limits by id of party where they differ and
+        return the changes
+
+        Nothing is proposed again that is waiting for its approval."""
+        if not limits:
+            return []
+        present = cls._get_limits(company, list(limits))
+        domain = [
+            ('company', '=', company.id),
+            ('party', 'in', list(limits)),
+            ]
+        waiting = {
+            c.party.id: c.new
+            for c in cls.search([domain, ('state', '=', 'proposed')])}
+        # A temporary limit passes
+        lasting = {
+            c.party.id: c.restore
+            for c in cls._search_temporary(company, list(limits))}
+        employee = _get_employee(company)
+        now = cls.default_proposed_at()
+        to_create = []
+        for party, new in limits.items():
+            if (lasting.get(party, present[party]) == new
+                    or (party in waiting and waiting[party] == new)):
+                continue
+            to_create.append({
+                    'company': company.id,
+                    'party': party,
+                    'old': present[party],
+                    'new': new,
+                    'reason': reason or gettext(
+                        f'customer_grading.msg_limit_reason_{source}'),
+                    'source': source,
+                    'proposed_by': employee.id if employee else None,
+                    'proposed_at': now,
+                    'state': 'proposed',
+                    })
+        with _recording():
+            return cls.create(to_create) if to_create else []
+
+    @classmethod
+    def _search_temporary(cls, company, party_ids):
+        "Return the temporary changes that are in force"
+        return cls.search([
+                ('company', '=', company.id),
+                ('party', 'in', party_ids),
+                ('state', '=', 'approved'),
+                ('temporary_until', '!=', None),
+                ])
+
+    # The decision
+
+    @classmethod
+    def _check_decision(cls, changes, problems):
+        for change in changes:
+            values = {
+                'party': change.party.rec_name,
+                'company': change.company.rec_name,
+                }
+            if change.state != 'proposed':
+                problems.append(gettext(
+                        'customer_grading.msg_limit_decided', **values))
+            elif not _get_employee(change.company):
+                problems.append(gettext(
+                        'customer_grading.msg_credit_employee', **values))
+
+    @classmethod
+    def _decide(cls, changes, state):
+        now = cls.default_proposed_at()
+        by_company = defaultdict(list)
+        for change in changes:
+            by_company[change.company].append(change)
+        with _recording():
+            for company, c_changes in by_company.items():
+                cls.write(c_changes, {
+                        'state': state,
+                        'approved_by': _get_employee(company).id,
+                        'approved_at': now,
+                        })
+
+    @classmethod
+    @ModelView.button
+    def approve(cls, changes):
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Party = pool.get('party.party')
+        _check_credit_group()
+        changes = cls.browse(sorted(changes, key=lambda c: c.id))
+        problems = []
+        cls._check_decision(changes, problems)
+        by_company = defaultdict(list)
+        for change in changes:
+            by_company[change.company].append(change)
+        for company, c_changes in by_company.items():
+            limits = cls._get_limits(
+                company, [c.party.id for c in c_changes])
+            with Transaction().set_context(company=company.id):
+                today = Date.today()
+            for change in c_changes:
+                values = {'party': change.party.rec_name}
+                if _is_same_person(change.create_uid, change.proposed_by):
+                    problems.append(gettext(
+                            'customer_grading.msg_limit_segregated',
+                            **values))
+                if limits[change.party.id] != change.old:
+                    problems.append(gettext(
+                            'customer_grading.msg_limit_stale',
+                            old=_format_limit(change.old, company),
+                            present=_format_limit(
+                                limits[change.party.id], company), **values))
+                if change.temporary_until and change.temporary_until < today:
+                    problems.append(gettext(
+                            'customer_grading.msg_limit_past', **values))
+        if problems:
+            raise LimitChangeError('\n'.join(problems))
+        for company, c_changes in by_company.items():
+            # What the one that is replaced would bring back
+            temporary = cls._search_temporary(
+                company, [c.party.id for c in c_changes])
+            restores = {c.party: c.restore for c in temporary}
+            with _recording():
+                cls.write(temporary, {
+                        'state': 'superseded',
+                        'ended_at': cls.default_proposed_at(),
+                        })
+                to_write = []
+                for change in c_changes:
+                    if change.temporary_until:
+                        to_write.extend(([change], {
+                                    'restore': restores.get(
+                                        change.party, change.old),
+                                    }))
+                if to_write:
+                    cls.write(*to_write)
+            Party.set_credit_limits(
+                company, {c.party.id: c.new for c in c_changes})
+        cls._decide(changes, 'approved')
+
+    @classmethod
+    @ModelView.button
+    def reject(cls, changes):
+        _check_credit_group()
+        changes = cls.browse(changes)
+        problems = []
+        cls._check_decision(changes, problems)
+        if problems:
+            raise LimitChangeError('\n'.join(problems))
+        cls._decide(changes, 'rejected')
+
+    @classmethod
+    @without_check_access
+    def expire(cls):
+        "Bring back the limits from before the temporary ones that ended"
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Company = pool.get('company.company')
+        Party = pool.get('party.party')
+        company_id = Transaction().context.get('company')
+        if company_id is not None and company_id >= 0:
+            companies = [Company(company_id)]
+        else:
+            companies = Company.search([])
+        for company in companies:
+            with Transaction().set_context(company=company.id):
+                today = Date.today()
+            changes = cls.search([
+                    ('company', '=', company.id),
+                    ('state', '=', 'approved'),
+                    ('temporary_until', '<', today),
+                    ])
+            if not changes:
+                continue
+            limits = cls._get_limits(company, [c.party.id for c in changes])
+            now = cls.default_proposed_at()
+            # It could have been set on the party meanwhile
+            restored = [c for c in changes if limits[c.party.id] == c.new]
+            with _recording():
+                cls.write(changes, {'state': 'expired', 'ended_at': now})
+                Party.set_credit_limits(
+                    company, {c.party.id: c.restore for c in restored})
+                cls.create([{
+                            'company': company.id,
+                            'party': c.party.id,
+                            'old': c.new,
+                            'new': c.restore,
+                            'reason': gettext(
+                                'customer_grading.msg_limit_reason_expired'),
+                            'source': 'expired',
+                            'proposed_at': now,
+                            'approved_at': now,
+                            'state': 'approved',
+                            } for c in restored])
+
+
+def _format_limit(limit, company):
+    if limit is None:
+        return '∅'
+    return format_amount(limit, company.currency)
+
+
+class PartyLimit(metaclass=PoolMeta):
+    __name__ = 'party.party.credit_limit_amount'
+
+    @classmethod
+    def on_modification(cls, mode, limits, field_names=None):
+        pool = Pool()
+        Change = pool.get('customer.credit.limit.change')
+        super().on_modification(mode, limits, field_names=field_names)
+        if (mode == 'delete'
+                or Transaction().context.get('_customer_credit')
+                or (field_names and 'credit_limit_amount' not in field_names)):
+            return
+        with without_check_access(), _recording():
+            cls._record_direct(Change, [
+                    l for l in cls.browse(limits) if l.company and l.party])
+
+    @classmethod
+    def _record_direct(cls, Change, limits):
+        "Keep the history of the limits complete"
+        if not limits:
+            return
+        known = {}
+        for change in Change.search([
+                    ('party', 'in', [l.party.id for l in limits]),
+                    ('approved_at', '!=', None),
+                    ('state', 'in', ['approved', 'superseded', 'expired']),
+                    ], order=[('approved_at', 'ASC'), ('id', 'ASC')]):
+            known[change.company, change.party] = change.new
+        now = Change.default_proposed_at()
+        to_create = []
+        for limit in limits:
+            key = limit.company, limit.party
+            amount = limit.credit_limit_amount
+            if known.get(key) == amount:
+                continue
+            employee = _get_employee(limit.company)
+            to_create.append({
+                    'company': limit.company.id,
+                    'party': limit.party.id,
+                    'old': known.get(key),
+                    'new': amount,
+                    'reason': gettext(
+                        'customer_grading.msg_limit_reason_direct'),
+                    'source': 'direct',
+                    'proposed_by': employee.id if employee else None,
+                    'proposed_at': now,
+                    'approved_by': employee.id if employee else None,
+                    'approved_at': now,
+                    'state': 'approved',
+                    })
+        if to_create:
+            Change.create(to_create)
+
+
+class Party(metaclass=PoolMeta):
+    __name__ = 'party.party'
+
+    @classmethod
+    @without_check_access
+    def set_credit_limits(cls, company, limits):
+        "Set the credit limits by id of party in the company"
+        pool = Pool()
+        Limit = pool.get('party.party.credit_limit_amount')
+        records = {
+            l.party.id: l for l in Limit.search([
+                    ('company', '=', company.id),
+                    ('party', 'in', list(limits)),
+                    ])}
+        to_create, to_write = [], []
+        for party, amount in limits.items():
+            values = {'credit_limit_amount': amount}
+            if record := records.get(party):
+                to_write.extend(([record], values))
+            else:
+                to_create.append(
+                    {'company': company.id, 'party': party, **values})
+        # A save would use the context of the records
+        with _recording():
+            if to_create:
+                Limit.create(to_create)
+            if to_write:
+                Limit.write(*to_write)
+
+
+class Replace(metaclass=PoolMeta):
+    __name__ = 'party.replace'
+
+    @classmethod
+    def fields_to_replace(cls):
+        return super().fields_to_replace() + [
+            ('customer.credit.limit.change', 'party'),
+            ('sale.credit.hold', 'party'),
+            ]
