@@ -30,3 +30,15 @@ class InvestigationError(UserError):
 
 class ReplaceFileError(UserError):
     pass
+
+
+class CareError(UserError):
+    pass
+
+
+class SurveyAnswerError(ValidationError):
+    "What is wrong with the answers by their sequence"
+
+    def __init__(self, errors):
+        super().__init__('\n'.join(dict.fromkeys(errors.values())))
+        self.errors = errors
