@@ -1,10 +1,13 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+from sql import Column, Literal, Null, Window
+from sql.conditionals import Case
+from sql.functions import RowNumber
 from sql.operators import Equal
 
 from trytond.i18n import gettext
 from trytond.model import Exclude, Index, ModelSQL, ModelView, Workflow, fields
-from trytond.pool import Pool
+from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
 
 from .care import EvidenceMixin, FileMixin, get_employee, recording
@@ -198,3 +201,59 @@ class Assessment(Workflow, EvidenceMixin, FileMixin, ModelSQL, ModelView):
         if args:
             cls.write(*args)
 
+
+
+class Metric(metaclass=PoolMeta):
+    __name__ = 'customer.grading.metric'
+
+    @classmethod
+    def get_metrics(cls):
+        return super().get_metrics() + [
+            (f'assessment_{c}', gettext(
+                    f'customer_grading.msg_metric_assessment_{c}'))
+            for c in CRITERIA]
+
+    @classmethod
+    def families(cls):
+        return {
+            **super().families(),
+            'assessment': [f'assessment_{c}' for c in CRITERIA],
+            }
+
+    @classmethod
+    def _metric_assessment(cls, company, start, end, parties=None):
+        """What the last assessment says that was done until the end
+
+        It holds until the next, so that it may be older than the window."""
+        pool = Pool()
+        Assessment = pool.get('customer.assessment')
+        File = pool.get('customer.file')
+        assessment = Assessment.__table__()
+        file = File.__table__()
+        where = (
+            (file.company == int(company))
+            & assessment.state.in_(['done', 'superseded'])
+            & (assessment.assessed_on <= end))
+        if parties is not None:
+            where &= fields.SQL_OPERATORS['in'](file.party, parties)
+        last = assessment.join(
+            file, condition=assessment.file == file.id
+            ).select(
+                file.party.as_('party'),
+                *(Column(assessment, c).as_(c) for c in CRITERIA),
+                RowNumber(window=Window(
+                        [assessment.file],
+                        order_by=[
+                            assessment.assessed_on.desc, assessment.id.desc],
+                        )).as_('number'),
+                where=where)
+        columns = []
+        for name in CRITERIA:
+            column = Column(last, name)
+            columns.extend([
+                    column.as_(f'assessment_{name}'),
+                    Case((column != Null, 1), else_=Literal(0)).as_(
+                        f'assessment_{name}_count'),
+                    ])
+        return last.select(
+            last.party.as_('party'), *columns, where=last.number == 1)

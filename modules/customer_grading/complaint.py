@@ -1,5 +1,9 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+from sql import Literal, Union
+from sql.aggregate import Count, Sum
+from sql.conditionals import Case
+
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
 from trytond.model.exceptions import AccessError
@@ -277,3 +281,67 @@ class ComplaintPrevention(ActionMixin):
     @classmethod
     def search_company(cls, name, clause):
         return [('complaint.' + clause[0], *clause[1:])]
+
+
+class Metric(metaclass=PoolMeta):
+    __name__ = 'customer.grading.metric'
+
+    @classmethod
+    def get_metrics(cls):
+        return super().get_metrics() + [
+            ('complaint_rate', gettext(
+                    'customer_grading.msg_metric_complaint_rate')),
+            ]
+
+    @classmethod
+    def families(cls):
+        return {**super().families(), 'complaints': ['complaint_rate']}
+
+    @classmethod
+    def _metric_complaints(cls, company, start, end, parties=None):
+        """The complaints that were accepted in the window by its orders
+
+        Who complains without having ordered meanwhile counts as if there had
+        been one order."""
+        pool = Pool()
+        Complaint = pool.get('sale.complaint')
+        Sale = pool.get('sale.sale')
+        company = int(company)
+        complaint = Complaint.__table__()
+        sale = Sale.__table__()
+        where_complaint = (
+            (complaint.company == company)
+            & complaint.state.in_(['approved', 'done'])
+            & (complaint.date >= start)
+            & (complaint.date <= end))
+        where_sale = (
+            (sale.company == company)
+            & sale.state.in_(['confirmed', 'processing', 'done'])
+            & (sale.sale_date >= start)
+            & (sale.sale_date <= end))
+        if parties is not None:
+            in_ = fields.SQL_OPERATORS['in']
+            where_complaint &= in_(complaint.customer, parties)
+            where_sale &= in_(sale.party, parties)
+        union = Union(
+            sale.select(
+                sale.party.as_('party'),
+                Count(sale.id).as_('orders'),
+                Literal(0).as_('complaints'),
+                where=where_sale,
+                group_by=sale.party),
+            complaint.select(
+                complaint.customer.as_('party'),
+                Literal(0).as_('orders'),
+                Count(complaint.id).as_('complaints'),
+                where=where_complaint,
+                group_by=complaint.customer),
+            all_=True)
+        orders = Sum(union.orders)
+        complaints = Sum(union.complaints)
+        number = Case((orders > 0, orders), else_=Literal(1))
+        return union.select(
+            union.party.as_('party'),
+            (complaints * 1.0 / number).as_('complaint_rate'),
+            number.as_('complaint_rate_count'),
+            group_by=union.party)

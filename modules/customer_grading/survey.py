@@ -20,7 +20,7 @@ from trytond.model import (
     DeactivableMixin, Exclude, Index, ModelSQL, ModelView, Unique, Workflow,
     fields, sequence_ordered)
 from trytond.model.exceptions import AccessError
-from trytond.pool import Pool
+from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If
 from trytond.sendmail import send_message_transactional
 from trytond.tools.email_ import format_address, set_from_header
@@ -1073,6 +1073,7 @@ class SurveyAnalysis(ModelSQL, ModelView):
         cls._order = [
             ('date', 'DESC'),
             ('topic', 'ASC'),
+            ('id', 'ASC'),
             ]
 
     @classmethod
@@ -1111,3 +1112,113 @@ class SurveyAnalysis(ModelSQL, ModelView):
                 cls.score.sql_cast(Avg(points)).as_('score'),
                 where=where,
                 group_by=[file.company, month, answer.topic]))
+
+
+class Metric(metaclass=PoolMeta):
+    __name__ = 'customer.grading.metric'
+
+    @classmethod
+    def get_metrics(cls):
+        return super().get_metrics() + [
+            ('satisfaction_score', gettext(
+                    'customer_grading.msg_metric_satisfaction_score')),
+            ]
+
+    @classmethod
+    def families(cls):
+        return {**super().families(), 'satisfaction': ['satisfaction_score']}
+
+    @classmethod
+    def _metric_satisfaction(cls, company, start, end, parties=None):
+        "The mean of the scores of the surveys closed in the window"
+        pool = Pool()
+        File = pool.get('customer.file')
+        Survey = pool.get('customer.survey')
+        file = File.__table__()
+        survey = Survey.__table__()
+        where = (
+            (file.company == int(company))
+            & (survey.state == 'closed')
+            & (survey.closed_on >= start)
+            & (survey.closed_on <= end)
+            & (survey.score != Null))
+        if parties is not None:
+            where &= fields.SQL_OPERATORS['in'](file.party, parties)
+        return survey.join(
+            file, condition=survey.file == file.id
+            ).select(
+                file.party.as_('party'),
+                Avg(survey.score).as_('satisfaction_score'),
+                Count(survey.id).as_('satisfaction_score_count'),
+                where=where,
+                group_by=file.party)
+
+
+class Due(metaclass=PoolMeta):
+    __name__ = 'customer.due'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.kind.selection.extend([
+                ('survey', "Survey"),
+                ('survey_analysis', "Survey Analysis"),
+                ('survey_measure', "Survey Measure"),
+                ])
+
+    @classmethod
+    def _get_origins(cls):
+        return super()._get_origins() + [
+            'customer.survey', 'customer.survey.measure']
+
+    @classmethod
+    def _due_survey(cls):
+        "Surveys whose answers are not there yet"
+        return cls._get_due_survey(['planned', 'sent'])
+
+    @classmethod
+    def _due_survey_analysis(cls):
+        "Surveys whose answers nobody has analysed"
+        return cls._get_due_survey(['answered'])
+
+    @classmethod
+    def _get_due_survey(cls, states):
+        pool = Pool()
+        File = pool.get('customer.file')
+        Survey = pool.get('customer.survey')
+        file = File.__table__()
+        survey = Survey.__table__()
+        return survey.join(
+            file, condition=survey.file == file.id
+            ).select(
+                survey.id.as_('id'),
+                file.company.as_('company'),
+                file.party.as_('party'),
+                survey.due_date.as_('due_date'),
+                survey.employee.as_('employee'),
+                cls._origin('customer.survey', survey.id).as_('origin'),
+                where=survey.state.in_(states))
+
+    @classmethod
+    def _due_survey_measure(cls):
+        "Measures that are not done"
+        pool = Pool()
+        File = pool.get('customer.file')
+        Measure = pool.get('customer.survey.measure')
+        Survey = pool.get('customer.survey')
+        file = File.__table__()
+        measure = Measure.__table__()
+        survey = Survey.__table__()
+        return measure.join(
+            survey, condition=measure.survey == survey.id
+            ).join(
+                file, condition=survey.file == file.id
+            ).select(
+                measure.id.as_('id'),
+                file.company.as_('company'),
+                file.party.as_('party'),
+                measure.due_date.as_('due_date'),
+                measure.employee.as_('employee'),
+                cls._origin(
+                    'customer.survey.measure', measure.id).as_('origin'),
+                where=measure.state == 'open')

@@ -7,7 +7,7 @@ from sql.operators import Equal
 from trytond.i18n import gettext
 from trytond.model import Exclude, Index, ModelSQL, ModelView, Workflow, fields
 from trytond.modules.company.model import set_employee
-from trytond.pool import Pool
+from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Date, Eval, If
 from trytond.transaction import Transaction
 from trytond.wizard import Button, StateAction, StateView, Wizard
@@ -381,3 +381,62 @@ class VisitFollowUp(Wizard):
             self.records, self.start.planned_date, kind=self.start.kind,
             purpose=self.start.purpose)
         return action, {'res_id': [v.id for v in visits]}
+
+
+class Due(metaclass=PoolMeta):
+    __name__ = 'customer.due'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.kind.selection.extend([
+                ('visit', "Visit"),
+                ('visit_action', "Visit Action"),
+                ])
+
+    @classmethod
+    def _get_origins(cls):
+        return super()._get_origins() + [
+            'customer.visit', 'customer.visit.action']
+
+    @classmethod
+    def _due_visit(cls):
+        "Visits that have not taken place"
+        pool = Pool()
+        File = pool.get('customer.file')
+        Visit = pool.get('customer.visit')
+        file = File.__table__()
+        visit = Visit.__table__()
+        return visit.join(
+            file, condition=visit.file == file.id
+            ).select(
+                visit.id.as_('id'),
+                file.company.as_('company'),
+                file.party.as_('party'),
+                visit.planned_date.as_('due_date'),
+                visit.employee.as_('employee'),
+                cls._origin('customer.visit', visit.id).as_('origin'),
+                where=visit.state == 'planned')
+
+    @classmethod
+    def _due_visit_action(cls):
+        "What was agreed at visits and is not done"
+        pool = Pool()
+        Action = pool.get('customer.visit.action')
+        File = pool.get('customer.file')
+        Visit = pool.get('customer.visit')
+        action = Action.__table__()
+        file = File.__table__()
+        visit = Visit.__table__()
+        return action.join(
+            visit, condition=action.visit == visit.id
+            ).join(
+                file, condition=visit.file == file.id
+            ).select(
+                action.id.as_('id'),
+                file.company.as_('company'),
+                file.party.as_('party'),
+                action.due_date.as_('due_date'),
+                action.employee.as_('employee'),
+                cls._origin('customer.visit.action', action.id).as_('origin'),
+                where=action.state == 'open')
