@@ -4,6 +4,8 @@
 import datetime as dt
 from contextlib import contextmanager
 
+from dateutil.relativedelta import relativedelta
+
 from trytond.modules.account.tests.tools import create_chart
 from trytond.modules.company.tests.tools import create_company
 from trytond.modules.company_department.tests.tools import create_user
@@ -57,24 +59,15 @@ def create_file(party="Acme", state='approved', company=None, **values):
     File = pool.get('customer.file')
     if isinstance(party, str):
         party = get('party.party', party)
-    file, = File.create([{
-                'company': (company or get_company()).id,
-                'party': party.id,
-                **values,
-                }])
-    set_state(file, state)
-    return File(file.id)
-
-
-def set_state(record, state):
-    "Set the state behind the back of the record"
-    table = record.__table__()
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*table.update(
-            [table.state], [state], where=table.id == record.id))
-    Transaction().counter += 1
+    with Transaction().set_context(_customer_file=True):
+        file, = File.create([{
+                    'company': (company or get_company()).id,
+                    'party': party.id,
+                    'state': state,
+                    **values,
+                    }])
+    return file
 
 
 def months_ago(months):
-    from dateutil.relativedelta import relativedelta
     return dt.date.today() - relativedelta(months=months)

@@ -473,7 +473,7 @@ class PageTestCase(CareTestCase):
         self.assertEqual(response.status_code, 400)
         page = response.get_data(as_text=True)
         self.assertIn("Be quicker", page)
-        self.assertEqual(page.count('checked='), 1)
+        self.assertEqual(page.count(' checked'), 1)
         self.assertEqual(page.count("Please answer this question."), 4)
 
     def test_unknown(self):

@@ -4,12 +4,14 @@ import datetime as dt
 
 from dateutil.relativedelta import relativedelta
 
+from trytond import backend
 from trytond.model.exceptions import (
     AccessError, DomainValidationError, SQLConstraintError)
 from trytond.model.modelview import AccessButtonError
 from trytond.modules.company.tests import create_company as new_company
 from trytond.modules.customer_grading.exceptions import CareError
 from trytond.pool import Pool
+from trytond.transaction import Transaction
 
 from .care import CareTestCase, client, create_file
 from .review import (
@@ -147,6 +149,66 @@ class VisitTestCase(CareTestCase):
         return worker
 
     @with_company
+    def test_confidential(self):
+        "Test visits are as confidential as the file"
+        pool = Pool()
+        Action = pool.get('customer.visit.action')
+        Manager = pool.get('customer.file.manager')
+        Visit = pool.get('customer.visit')
+        file = create_file(confidentiality='secret')
+        visit, = Visit.create([{
+                    'file': file.id,
+                    'planned_date': dt.date.today(),
+                    'employee': employee("Carl").id,
+                    }])
+        action, = Action.create([{
+                    'visit': visit.id,
+                    'name': "Send a sample",
+                    'employee': employee("Carl").id,
+                    'due_date': dt.date.today(),
+                    }])
+        for user in ["Carla", "Audrey"]:
+            with self.subTest(user=user), client(user):
+                self.assertFalse(Visit.search([]))
+                self.assertFalse(Action.search([]))
+                with self.assertRaises(AccessError):
+                    Visit.read([visit.id], ['purpose'])
+                with self.assertRaises(AccessError):
+                    Action.read([action.id], ['name'])
+        Manager.create([{'file': file.id, 'employee': employee("Carl").id}])
+        with client("Carl"):
+            self.assertEqual(Visit.search([]), [visit])
+            self.assertEqual(Action.search([]), [action])
+
+    @with_company
+    def test_due(self):
+        "Test visits and what was agreed are in the list of what is due"
+        pool = Pool()
+        Action = pool.get('customer.visit.action')
+        Due = pool.get('customer.due')
+        visit = self.create(create_file(), report="Wants more")
+        today = dt.date.today()
+
+        def dues():
+            return [
+                (d.kind, d.origin, d.employee, d.due_date)
+                for d in Due.search([('kind', 'like', 'visit%')])]
+
+        self.assertEqual(
+            dues(), [('visit', visit, employee("Carla"), today)])
+        self.do(visit)
+        action, = Action.create([{
+                    'visit': visit.id,
+                    'name': "Send a sample",
+                    'employee': employee("Carl").id,
+                    'due_date': today,
+                    }])
+        self.assertEqual(
+            dues(), [('visit_action', action, employee("Carl"), today)])
+        Action.do([action])
+        self.assertFalse(dues())
+
+    @with_company
     def test_cancel(self):
         "Test a visit is cancelled with a reason"
         Visit = Pool().get('customer.visit')
@@ -259,10 +321,8 @@ class VisitTestCase(CareTestCase):
         Visit = Pool().get('customer.visit')
         file = create_file()
         Visit.plan([file], 6)
-        from trytond import backend
         if backend.name == 'sqlite':
             self.skipTest("SQLite has no such constraint")
-        from trytond.transaction import Transaction
         with Transaction().set_context(_customer_care=True):
             with self.assertRaises(SQLConstraintError):
                 Visit.create([{

@@ -10,8 +10,9 @@ from trytond.model import Exclude, Index, ModelSQL, ModelView, Workflow, fields
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
 
-from .care import EvidenceMixin, FileMixin, get_employee, recording
+from .care import EvidenceMixin, get_employee, recording
 from .exceptions import CareError
+from .file import FileMixin
 
 CRITERIA = [
     'industry', 'size', 'buying_power', 'demand', 'stability', 'loyalty']
@@ -35,11 +36,6 @@ class Assessment(Workflow, EvidenceMixin, FileMixin, ModelSQL, ModelView):
         'readonly': Eval('state') != 'draft',
         }
 
-    file = fields.Many2One(
-        'customer.file', "Customer File", required=True, ondelete='RESTRICT',
-        states={
-            'readonly': Eval('id', -1) >= 0,
-            })
     assessed_on = fields.Date(
         "Assessed On", required=True, states=_states)
     assessed_by = fields.Many2One(

@@ -106,23 +106,6 @@ class PartyMixin(ModelStorage):
         raise NotImplementedError
 
 
-class FileMixin(PartyMixin):
-    "What hangs on a customer file"
-    __slots__ = ()
-
-    @fields.depends('file', '_parent_file.company')
-    def on_change_with_company(self, name=None):
-        return self.file.company if self.file else None
-
-    @fields.depends('file', '_parent_file.party')
-    def on_change_with_party(self, name=None):
-        return self.file.party if self.file else None
-
-    @classmethod
-    def search_file_field(cls, name, clause):
-        return [('file.' + clause[0], *clause[1:])]
-
-
 class EvidenceMixin(ModelStorage):
     """What only its own buttons bring from state to state, and what nobody
     changes or deletes any more once it is done, whatever the rights of who
@@ -399,7 +382,15 @@ class File(metaclass=PoolMeta):
     def get_responsibles(cls, files):
         """Return the employee who looks after the customer, by the id of the
         files that have one"""
-        return {}
+        pool = Pool()
+        Manager = pool.get('customer.file.manager')
+        cursor = Transaction().connection.cursor()
+        manager = Manager.main()
+        cursor.execute(*manager.select(
+                manager.file, manager.employee,
+                where=fields.SQL_OPERATORS['in'](
+                    manager.file, [f.id for f in files])))
+        return dict(cursor.fetchall())
 
 
 class Configuration(metaclass=PoolMeta):
@@ -496,3 +487,22 @@ class Cron(metaclass=PoolMeta):
                 ('customer.visit|plan', "Plan Customer Visits"),
                 ('customer.survey|plan', "Plan Customer Surveys"),
                 ])
+
+
+class Attachment(metaclass=PoolMeta):
+    __name__ = 'ir.attachment'
+
+    def _is_customer_evidence(self):
+        pool = Pool()
+        resource = self.resource
+        evidence = super()._is_customer_evidence()
+        for name, state in [
+                ('customer.visit', 'planned'),
+                ('customer.assessment', 'draft'),
+                ('customer.intelligence', 'reported'),
+                ]:
+            if isinstance(resource, pool.get(name)):
+                evidence |= resource.state != state
+        if isinstance(resource, pool.get('customer.survey')):
+            evidence |= resource.state in {'answered', 'closed'}
+        return evidence

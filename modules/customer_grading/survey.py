@@ -28,9 +28,10 @@ from trytond.transaction import Transaction, without_check_access
 from trytond.url import http_base
 
 from .care import (
-    ActionMixin, CadenceMixin, EvidenceMixin, FileMixin, MineMixin, PartyMixin,
+    ActionMixin, CadenceMixin, EvidenceMixin, MineMixin, PartyMixin,
     get_employee, recording)
 from .exceptions import CareError, SurveyAnswerError
+from .file import FileMixin
 
 TOPICS = [
     ('communication', "Communication"),
@@ -255,11 +256,6 @@ class Survey(
         ModelView):
     __name__ = 'customer.survey'
 
-    file = fields.Many2One(
-        'customer.file', "Customer File", required=True, ondelete='RESTRICT',
-        states={
-            'readonly': Eval('id', -1) >= 0,
-            })
     questionnaire = fields.Many2One(
         'customer.questionnaire', "Questionnaire", required=True,
         ondelete='RESTRICT',

@@ -13,9 +13,9 @@ from trytond.transaction import Transaction
 from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .care import (
-    ActionMixin, CadenceMixin, EvidenceMixin, FileMixin, MineMixin, PartyMixin,
-    recording)
+    ActionMixin, CadenceMixin, EvidenceMixin, MineMixin, PartyMixin, recording)
 from .exceptions import CareError
+from .file import FileMixin
 
 KINDS = [
     ('visit', "Visit"),
@@ -34,11 +34,6 @@ class Visit(
         'readonly': Eval('state') != 'planned',
         }
 
-    file = fields.Many2One(
-        'customer.file', "Customer File", required=True, ondelete='RESTRICT',
-        states={
-            'readonly': Eval('id', -1) >= 0,
-            })
     kind = fields.Selection(
         KINDS, "Kind", required=True, sort=False, states=_states)
     planned_date = fields.Date("Planned Date", required=True, states=_states)
