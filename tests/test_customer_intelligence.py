@@ -9,10 +9,9 @@ from trytond.model.modelview import AccessButtonError
 from trytond.modules.company.tests import create_company as new_company
 from trytond.modules.customer_grading.exceptions import CareError
 from trytond.pool import Pool
-from trytond.transaction import Transaction
 
 from .care import CareTestCase, client, create_file, months_ago
-from .review import employee, get, get_company, with_company
+from .review import employee, get, with_company
 
 
 class IntelligenceTestCase(CareTestCase):
@@ -168,8 +167,6 @@ class IntelligenceTestCase(CareTestCase):
     def test_reward(self):
         "Test a reward is approved once and then paid"
         record = self.click(self.evaluated(), 'accept')
-        with self.assertRaises(DomainValidationError):
-            self.click(record, reward=Decimal(-5))
         with self.assertRaises(AccessButtonError):
             self.click(record, 'approve_reward', user="Ada")
         record = self.click(record, reward=Decimal(100))
@@ -183,6 +180,28 @@ class IntelligenceTestCase(CareTestCase):
             self.click(record, reward=Decimal(1000))
         record = self.click(record, 'pay_reward', user="Ada")
         self.assertEqual(record.reward_paid_on, dt.date.today())
+
+    @with_company
+    def test_reward_negative(self):
+        "Test a reward is positive"
+        record = self.click(self.evaluated(), 'accept')
+        with self.assertRaises(DomainValidationError):
+            self.click(record, reward=Decimal(-5))
+
+    @with_company
+    def test_confidential(self):
+        "Test what is about a secret customer is as secret"
+        Intelligence = Pool().get('customer.intelligence')
+        file = create_file(confidentiality='secret')
+        record, = Intelligence.create([{
+                    'file': file.id,
+                    'reported_by': employee("Carl").id,
+                    'subject': "A plant", 'text': "There is one."}])
+        for user in ["Carla", "Audrey", "Sven"]:
+            with self.subTest(user=user), client(user):
+                self.assertFalse(Intelligence.search([]))
+                with self.assertRaises(AccessError):
+                    Intelligence.read([record.id], ['subject'])
 
     @with_company
     def test_opportunity(self):
@@ -302,4 +321,3 @@ class AssessmentTestCase(CareTestCase):
                 {'file': other.id, 'industry': 50}])
         with client("Carla"), self.assertRaises(AccessError):
             Assessment.do([assessment])
-        self.assertEqual(get_company().id, Transaction().context['company'])

@@ -4,7 +4,6 @@ import datetime as dt
 
 from dateutil.relativedelta import relativedelta
 
-from trytond import backend
 from trytond.model.exceptions import (
     AccessError, DomainValidationError, SQLConstraintError)
 from trytond.model.modelview import AccessButtonError
@@ -205,7 +204,8 @@ class VisitTestCase(CareTestCase):
                     }])
         self.assertEqual(
             dues(), [('visit_action', action, employee("Carl"), today)])
-        Action.do([action])
+        with client("Carl"):
+            Action.do([action])
         self.assertFalse(dues())
 
     @with_company
@@ -321,8 +321,6 @@ class VisitTestCase(CareTestCase):
         Visit = Pool().get('customer.visit')
         file = create_file()
         Visit.plan([file], 6)
-        if backend.name == 'sqlite':
-            self.skipTest("SQLite has no such constraint")
         with Transaction().set_context(_customer_care=True):
             with self.assertRaises(SQLConstraintError):
                 Visit.create([{
@@ -341,5 +339,8 @@ class VisitTestCase(CareTestCase):
                 create_file(create_party(f"{size} {i}")) for i in range(size)]
             with count_queries() as queries:
                 self.assertEqual(len(Visit.plan(files, 6)), size)
-            counts.append(len(queries))
-        self.assertLessEqual(counts[1], counts[0] + 2)
+            # SQLite inserts row by row
+            counts.append(len([
+                        q for q in queries
+                        if not str(q).startswith('INSERT')]))
+        self.assertLessEqual(counts[1], counts[0])

@@ -1,7 +1,7 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 from sql import Column, Literal, Null, Window
-from sql.conditionals import Case
+from sql.conditionals import Case, Coalesce
 from sql.functions import RowNumber
 from sql.operators import Equal
 
@@ -217,6 +217,13 @@ class Metric(metaclass=PoolMeta):
             }
 
     @classmethod
+    def get_kinds(cls):
+        return {
+            **super().get_kinds(),
+            **{f'assessment_{c}': 'number' for c in CRITERIA},
+            }
+
+    @classmethod
     def _metric_assessment(cls, company, start, end, parties=None):
         """What the last assessment says that was done until the end
 
@@ -226,12 +233,6 @@ class Metric(metaclass=PoolMeta):
         File = pool.get('customer.file')
         assessment = Assessment.__table__()
         file = File.__table__()
-        where = (
-            (file.company == int(company))
-            & assessment.state.in_(['done', 'superseded'])
-            & (assessment.assessed_on <= end))
-        if parties is not None:
-            where &= fields.SQL_OPERATORS['in'](file.party, parties)
         last = assessment.join(
             file, condition=assessment.file == file.id
             ).select(
@@ -242,7 +243,10 @@ class Metric(metaclass=PoolMeta):
                         order_by=[
                             assessment.assessed_on.desc, assessment.id.desc],
                         )).as_('number'),
-                where=where)
+                where=(file.company == company.id)
+                & assessment.state.in_(['done', 'superseded'])
+                & (assessment.assessed_on <= end)
+                & cls.where_parties(file.party, parties))
         columns = []
         for name in CRITERIA:
             column = Column(last, name)
@@ -253,3 +257,18 @@ class Metric(metaclass=PoolMeta):
                     ])
         return last.select(
             last.party.as_('party'), *columns, where=last.number == 1)
+
+    @classmethod
+    def _changed_assessment(cls, company, since):
+        pool = Pool()
+        Assessment = pool.get('customer.assessment')
+        File = pool.get('customer.file')
+        assessment = Assessment.__table__()
+        file = File.__table__()
+        return assessment.join(
+            file, condition=assessment.file == file.id
+            ).select(
+                file.party.as_('party'),
+                where=(file.company == company.id)
+                & (Coalesce(assessment.write_date, assessment.create_date)
+                    >= since))

@@ -331,9 +331,11 @@ class CadenceMixin(ModelStorage):
         defaults = {
             c: configuration.get_multivalue(cls._interval_name, company=c.id)
             for c in {f.company for f in files}}
-        policies = File.get_policy_values(files, cls._interval_name)
-        return {
-            f.id: policies.get(f.id) or defaults[f.company] for f in files}
+        # Who has no service policies keeps to the configuration
+        get_policies = getattr(
+            File, 'get_policy_values', lambda files, name: {})
+        policies = get_policies(files, cls._interval_name)
+        return {f.id: policies.get(f) or defaults[f.company] for f in files}
 
     @classmethod
     def _get_last(cls, files):
@@ -371,12 +373,6 @@ class CadenceMixin(ModelStorage):
 
 class File(metaclass=PoolMeta):
     __name__ = 'customer.file'
-
-    @classmethod
-    def get_policy_values(cls, files, name):
-        """Return what the service policies of the files say, by the id of
-        those for which one does"""
-        return {}
 
     @classmethod
     def get_responsibles(cls, files):

@@ -298,6 +298,10 @@ class Metric(metaclass=PoolMeta):
         return {**super().families(), 'complaints': ['complaint_rate']}
 
     @classmethod
+    def get_kinds(cls):
+        return {**super().get_kinds(), 'complaint_rate': 'share'}
+
+    @classmethod
     def _metric_complaints(cls, company, start, end, parties=None):
         """The complaints that were accepted in the window by its orders
 
@@ -306,35 +310,28 @@ class Metric(metaclass=PoolMeta):
         pool = Pool()
         Complaint = pool.get('sale.complaint')
         Sale = pool.get('sale.sale')
-        company = int(company)
         complaint = Complaint.__table__()
         sale = Sale.__table__()
-        where_complaint = (
-            (complaint.company == company)
-            & complaint.state.in_(['approved', 'done'])
-            & (complaint.date >= start)
-            & (complaint.date <= end))
-        where_sale = (
-            (sale.company == company)
-            & sale.state.in_(['confirmed', 'processing', 'done'])
-            & (sale.sale_date >= start)
-            & (sale.sale_date <= end))
-        if parties is not None:
-            in_ = fields.SQL_OPERATORS['in']
-            where_complaint &= in_(complaint.customer, parties)
-            where_sale &= in_(sale.party, parties)
         union = Union(
             sale.select(
                 sale.party.as_('party'),
                 Count(sale.id).as_('orders'),
                 Literal(0).as_('complaints'),
-                where=where_sale,
+                where=(sale.company == company.id)
+                & sale.state.in_(['confirmed', 'processing', 'done'])
+                & (sale.sale_date > start)
+                & (sale.sale_date <= end)
+                & cls.where_parties(sale.party, parties),
                 group_by=sale.party),
             complaint.select(
                 complaint.customer.as_('party'),
                 Literal(0).as_('orders'),
                 Count(complaint.id).as_('complaints'),
-                where=where_complaint,
+                where=(complaint.company == company.id)
+                & complaint.state.in_(['approved', 'done'])
+                & (complaint.date > start)
+                & (complaint.date <= end)
+                & cls.where_parties(complaint.customer, parties),
                 group_by=complaint.customer),
             all_=True)
         orders = Sum(union.orders)
@@ -342,6 +339,17 @@ class Metric(metaclass=PoolMeta):
         number = Case((orders > 0, orders), else_=Literal(1))
         return union.select(
             union.party.as_('party'),
-            (complaints * 1.0 / number).as_('complaint_rate'),
+            cls.divide(complaints, number).as_('complaint_rate'),
             number.as_('complaint_rate_count'),
             group_by=union.party)
+
+    @classmethod
+    def _changed_complaints(cls, company, since):
+        pool = Pool()
+        Complaint = pool.get('sale.complaint')
+        complaint = Complaint.__table__()
+        return Union(
+            cls._changed_records(
+                complaint, complaint.customer, since,
+                complaint.company == company.id),
+            cls._changed_sales(company, since))

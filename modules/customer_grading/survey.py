@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from sql import Literal, Null
 from sql.aggregate import Avg, Count, Min
-from sql.conditionals import Case
+from sql.conditionals import Case, Coalesce
 from sql.functions import DateTrunc
 from sql.operators import Equal
 
@@ -1125,6 +1125,10 @@ class Metric(metaclass=PoolMeta):
         return {**super().families(), 'satisfaction': ['satisfaction_score']}
 
     @classmethod
+    def get_kinds(cls):
+        return {**super().get_kinds(), 'satisfaction_score': 'number'}
+
+    @classmethod
     def _metric_satisfaction(cls, company, start, end, parties=None):
         "The mean of the scores of the surveys closed in the window"
         pool = Pool()
@@ -1132,22 +1136,33 @@ class Metric(metaclass=PoolMeta):
         Survey = pool.get('customer.survey')
         file = File.__table__()
         survey = Survey.__table__()
-        where = (
-            (file.company == int(company))
-            & (survey.state == 'closed')
-            & (survey.closed_on >= start)
-            & (survey.closed_on <= end)
-            & (survey.score != Null))
-        if parties is not None:
-            where &= fields.SQL_OPERATORS['in'](file.party, parties)
         return survey.join(
             file, condition=survey.file == file.id
             ).select(
                 file.party.as_('party'),
-                Avg(survey.score).as_('satisfaction_score'),
+                Avg(cls.number(survey.score)).as_('satisfaction_score'),
                 Count(survey.id).as_('satisfaction_score_count'),
-                where=where,
+                where=(file.company == company.id)
+                & (survey.state == 'closed')
+                & (survey.closed_on > start)
+                & (survey.closed_on <= end)
+                & (survey.score != Null)
+                & cls.where_parties(file.party, parties),
                 group_by=file.party)
+
+    @classmethod
+    def _changed_satisfaction(cls, company, since):
+        pool = Pool()
+        File = pool.get('customer.file')
+        Survey = pool.get('customer.survey')
+        file = File.__table__()
+        survey = Survey.__table__()
+        return survey.join(
+            file, condition=survey.file == file.id
+            ).select(
+                file.party.as_('party'),
+                where=(file.company == company.id)
+                & (Coalesce(survey.write_date, survey.create_date) >= since))
 
 
 class Due(metaclass=PoolMeta):
