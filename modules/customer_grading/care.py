@@ -502,3 +502,49 @@ class Attachment(metaclass=PoolMeta):
         if isinstance(resource, pool.get('customer.survey')):
             evidence |= resource.state in {'answered', 'closed'}
         return evidence
+
+
+class Replace(metaclass=PoolMeta):
+    __name__ = 'party.replace'
+
+    @classmethod
+    def fields_to_replace(cls):
+        return super().fields_to_replace() + [
+            ('customer.visit', 'contact'),
+            ('customer.intelligence', 'party'),
+            ('customer.intelligence', 'reporter_party'),
+            ]
+
+
+class Erase(metaclass=PoolMeta):
+    __name__ = 'party.erase'
+
+    def to_erase(self, party_id):
+        pool = Pool()
+        Answer = pool.get('customer.survey.answer')
+        Assessment = pool.get('customer.assessment')
+        Intelligence = pool.get('customer.intelligence')
+        Survey = pool.get('customer.survey')
+        Visit = pool.get('customer.visit')
+        file = ('file.party', '=', party_id)
+        return super().to_erase(party_id) + [
+            (Visit, ['OR', file, ('contact', '=', party_id)], True,
+                ['purpose', 'contacts', 'report', 'cancel_reason'],
+                [None] * 4),
+            (Survey, [file], True,
+                ['email', 'token', 'answered_with', 'analysis'],
+                [None] * 4),
+            (Answer, [('survey.file.party', '=', party_id)], True,
+                ['text'],
+                [None]),
+            (Assessment, [file], True,
+                ['remark'],
+                [None]),
+            (Intelligence, [
+                    'OR', file,
+                    ('party', '=', party_id),
+                    ('reporter_party', '=', party_id),
+                    ], True,
+                ['subject', 'text', 'opinion', 'outcome'],
+                ['****', '****', None, None]),
+            ]

@@ -334,6 +334,18 @@ class VisitAction(PartyMixin, ActionMixin):
                     where=t.state == 'open'),
                 })
 
+    @classmethod
+    def check_modification(cls, mode, actions, values=None, external=False):
+        super().check_modification(
+            mode, actions, values=values, external=external)
+        if mode == 'create':
+            for action in actions:
+                if action.visit.state == 'cancelled':
+                    raise CareError(gettext(
+                            'customer_grading.msg_visit_action_cancelled',
+                            action=action.rec_name,
+                            visit=action.visit.rec_name))
+
     @fields.depends('visit', '_parent_visit.company')
     def on_change_with_company(self, name=None):
         return self.visit.company if self.visit else None
