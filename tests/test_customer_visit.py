@@ -174,6 +174,12 @@ class VisitTestCase(CareTestCase):
                     Visit.read([visit.id], ['purpose'])
                 with self.assertRaises(AccessError):
                     Action.read([action.id], ['name'])
+                for Model, record in [(Visit, visit), (Action, action)]:
+                    with self.assertRaises(AccessError):
+                        Model.export_data(
+                            [Model(record.id)], ['rec_name', 'employee'])
+                    with self.assertRaises(AccessError):
+                        Model.copy([Model(record.id)])
         Manager.create([{'file': file.id, 'employee': employee("Carl").id}])
         with client("Carl"):
             self.assertEqual(Visit.search([]), [visit])
@@ -207,6 +213,21 @@ class VisitTestCase(CareTestCase):
         with client("Carl"):
             Action.do([action])
         self.assertFalse(dues())
+
+    @with_company
+    def test_cancelled_action(self):
+        "Test nothing is agreed at a visit that did not take place"
+        Visit = Pool().get('customer.visit')
+        visit = self.create(create_file(), cancel_reason="Ill")
+        with client("Carla"):
+            Visit.cancel([visit])
+            with self.assertRaises(CareError):
+                Pool().get('customer.visit.action').create([{
+                            'visit': visit.id,
+                            'name': "Send a sample",
+                            'employee': employee("Carl").id,
+                            'due_date': dt.date.today(),
+                            }])
 
     @with_company
     def test_cancel(self):

@@ -18,6 +18,7 @@ from trytond.pyson import Date, Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import CareError
+from .file import check_read
 
 _DATE = fields.Date("Date")
 _REACHED = ['investigated', 'approved']
@@ -144,6 +145,7 @@ class EvidenceMixin(ModelStorage):
 
     @classmethod
     def copy(cls, records, default=None):
+        check_read(cls, records)
         default = default.copy() if default is not None else {}
         default.setdefault('state', cls.default_state())
         for name in cls._recorded_names:

@@ -13,6 +13,7 @@ from trytond.transaction import Transaction
 
 from .care import ActionMixin, EvidenceMixin, get_employee, is_user, recording
 from .exceptions import CareError
+from .file import get_file_access
 
 
 class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
@@ -125,6 +126,12 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
         'company.employee', "Reward Approved By", readonly=True,
         ondelete='RESTRICT')
     reward_paid_on = fields.Date("Reward Paid On", readonly=True)
+    file_confidentiality = fields.Function(
+        fields.Char("Confidentiality of the File"),
+        'get_file_access', searcher='search_file_access')
+    file_managed = fields.Function(
+        fields.Boolean("File Managed by Me"),
+        'get_file_access', searcher='search_file_access')
     mine = fields.Function(
         fields.Boolean("Mine"), 'get_mine', searcher='search_mine')
     can_evaluate = fields.Function(
@@ -234,6 +241,14 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
     def on_change_file(self):
         if self.file and not self.party:
             self.party = self.file.party
+
+    @classmethod
+    def get_file_access(cls, records, names):
+        return get_file_access(records, names)
+
+    @classmethod
+    def search_file_access(cls, name, clause):
+        return [(f'file.{name[len("file_"):]}', *clause[1:])]
 
     @classmethod
     def get_mine(cls, records, name):
