@@ -1,10 +1,14 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+import base64
 import datetime as dt
+import hashlib
 import re
+import threading
 from decimal import Decimal
 from unittest.mock import patch
 
+import pytest
 from werkzeug.test import Client as Browser
 
 from trytond.model.exceptions import AccessError, DomainValidationError
@@ -445,8 +449,6 @@ class PageTestCase(CareTestCase):
 
     def test_style(self):
         "Test the style is the one that the policy allows"
-        import base64
-        import hashlib
         response = self.browser.get(self.url())
         style, = re.findall(
             '<style>(.*?)</style>', response.get_data(as_text=True), re.S)
@@ -519,3 +521,30 @@ class PageTestCase(CareTestCase):
             self.browser.get(
                 f'/nothing/customer_grading/survey/{self.token}').status_code,
             404)
+
+    @pytest.mark.postgresql
+    def test_at_once(self):
+        "Test only one of those who answer at the same moment is heard"
+        number = 4
+        barrier = threading.Barrier(number)
+        statuses = []
+
+        def answer(name):
+            browser = Browser(app, Response)
+            barrier.wait()
+            statuses.append(browser.post(self.url(), data={
+                        **{str(i): '5' for i in range(1, 6)},
+                        'name': name}).status_code)
+
+        threads = [
+            threading.Thread(target=answer, args=[f"Bea {i}"], daemon=True)
+            for i in range(number)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        self.assertEqual(len(statuses), number)
+        self.assertEqual(statuses.count(200), 1)
+        # Who had to wait for too long may try again
+        self.assertLessEqual(set(statuses), {200, 404, 503})
+        self.assertEqual(self.read()[0], 'answered')

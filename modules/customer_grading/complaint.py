@@ -339,7 +339,7 @@ class Metric(metaclass=PoolMeta):
         number = Case((orders > 0, orders), else_=Literal(1))
         return union.select(
             union.party.as_('party'),
-            cls.divide(complaints, number).as_('complaint_rate'),
+            cls.divide(complaints * 1.0, number).as_('complaint_rate'),
             number.as_('complaint_rate_count'),
             group_by=union.party)
 
