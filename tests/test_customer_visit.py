@@ -174,12 +174,12 @@ class VisitTestCase(CareTestCase):
                     Visit.read([visit.id], ['purpose'])
                 with self.assertRaises(AccessError):
                     Action.read([action.id], ['name'])
-                for Model, record in [(Visit, visit), (Action, action)]:
-                    with self.assertRaises(AccessError):
-                        Model.export_data(
-                            [Model(record.id)], ['rec_name', 'employee'])
+                for record in [visit, action]:
+                    Model = record.__class__
                     with self.assertRaises(AccessError):
                         Model.copy([Model(record.id)])
+                    with self.assertRaises(AccessError):
+                        Model.export_data([Model(record.id)], ['employee'])
         Manager.create([{'file': file.id, 'employee': employee("Carl").id}])
         with client("Carl"):
             self.assertEqual(Visit.search([]), [visit])

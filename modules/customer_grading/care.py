@@ -86,6 +86,19 @@ class MineMixin(ModelStorage):
             ]
 
 
+class PartMixin(ModelStorage):
+    """What has the access of the record to which it belongs
+
+    The export of data evaluates the rules on the records and takes those that
+    look into another model for true: here it reads the records first."""
+    __slots__ = ()
+
+    @classmethod
+    def export_data(cls, records, fields_names, header=False):
+        check_read(cls, records)
+        return super().export_data(records, fields_names, header=header)
+
+
 class PartyMixin(ModelStorage):
     "What belongs to a customer of a company through something else"
     __slots__ = ()
@@ -153,7 +166,7 @@ class EvidenceMixin(ModelStorage):
         return super().copy(records, default=default)
 
 
-class ActionMixin(EvidenceMixin, MineMixin, ModelSQL, ModelView):
+class ActionMixin(PartMixin, EvidenceMixin, MineMixin, ModelSQL, ModelView):
     "What somebody has to do about something by a date"
     __slots__ = ()
 

@@ -28,7 +28,7 @@ from trytond.transaction import Transaction, without_check_access
 from trytond.url import http_base
 
 from .care import (
-    ActionMixin, CadenceMixin, EvidenceMixin, MineMixin, PartyMixin,
+    ActionMixin, CadenceMixin, EvidenceMixin, MineMixin, PartMixin, PartyMixin,
     get_employee, recording)
 from .exceptions import CareError, SurveyAnswerError
 from .file import FileMixin
@@ -184,7 +184,7 @@ class Questionnaire(DeactivableMixin, ModelSQL, ModelView):
         return super().copy(questionnaires, default=default)
 
 
-class Question(sequence_ordered(), ModelSQL, ModelView):
+class Question(PartMixin, sequence_ordered(), ModelSQL, ModelView):
     __name__ = 'customer.question'
     _rec_name = 'question'
 
@@ -845,7 +845,7 @@ class Survey(
         return survey
 
 
-class SurveyAnswer(sequence_ordered(), ModelSQL, ModelView):
+class SurveyAnswer(PartMixin, sequence_ordered(), ModelSQL, ModelView):
     __name__ = 'customer.survey.answer'
     _rec_name = 'question'
 

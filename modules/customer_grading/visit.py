@@ -13,7 +13,8 @@ from trytond.transaction import Transaction
 from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .care import (
-    ActionMixin, CadenceMixin, EvidenceMixin, MineMixin, PartyMixin, recording)
+    ActionMixin, CadenceMixin, EvidenceMixin, MineMixin, PartMixin, PartyMixin,
+    recording)
 from .exceptions import CareError
 from .file import FileMixin
 
@@ -281,7 +282,7 @@ class Visit(
                 })
 
 
-class VisitEmployee(ModelSQL):
+class VisitEmployee(PartMixin, ModelSQL):
     __name__ = 'customer.visit-company.employee'
 
     visit = fields.Many2One(
