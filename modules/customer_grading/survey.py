@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hmac
+import re
 import secrets
 from collections import defaultdict
 from decimal import ROUND_HALF_UP, Decimal
@@ -788,7 +789,7 @@ class Survey(
         """Return the survey that the token opens, or None
 
         Nobody learns why a token opens none."""
-        if not token or len(token) > 100 or not token.isascii():
+        if not re.fullmatch(r'[\w-]{1,100}', token or '', re.ASCII):
             return
         surveys = cls.search([
                 ('token', '=', token),
@@ -816,12 +817,6 @@ class Survey(
         survey = cls.get_public(token)
         if not survey:
             return
-        # Who answers at the same moment waits or is told to try again, and
-        # then finds it answered
-        cls.lock([survey])
-        survey = cls.get_public(token)
-        if not survey:
-            return
         errors, args = {}, []
         for answer in survey.answers:
             text = values.get(answer.sequence) or ''
@@ -836,6 +831,14 @@ class Survey(
             errors[None] = gettext('customer_grading.msg_survey_nothing')
         if errors:
             raise SurveyAnswerError(errors)
+        # Who answers at the same moment waits here, and then finds it answered
+        cursor = Transaction().connection.cursor()
+        table = cls.__table__()
+        cursor.execute(*table.update(
+                [table.answered_at], [dt.datetime.now()],
+                where=(table.id == survey.id) & (table.state == 'sent')))
+        if not cursor.rowcount:
+            return
         Answer.write(*args)
         cls.write([survey], {
                 'state': 'answered',
@@ -1083,11 +1086,9 @@ class SurveyAnalysis(ModelSQL, ModelView):
         file = File.__table__()
         survey = Survey.__table__()
         date = _DATE.sql_cast(survey.answered_at)
-        month = _DATE.sql_cast(DateTrunc('month', date))
         points = Answer._get_points_column(answer)
         where = (
             survey.state.in_(['answered', 'closed'])
-            & (points != Null)
             & (file.company == context.get('company', -1)))
         if context.get('from_date'):
             where &= date >= context['from_date']
@@ -1095,19 +1096,27 @@ class SurveyAnalysis(ModelSQL, ModelView):
             where &= date <= context['to_date']
         if context.get('topic'):
             where &= answer.topic == context['topic']
-        return (answer
+        source = (answer
             .join(survey, condition=answer.survey == survey.id)
             .join(file, condition=survey.file == file.id)
             .select(
-                Min(answer.id).as_('id'),
+                answer.id.as_('id'),
+                survey.id.as_('survey'),
                 file.company.as_('company'),
-                month.as_('date'),
+                _DATE.sql_cast(DateTrunc('month', date)).as_('date'),
                 answer.topic.as_('topic'),
-                Count(survey.id, distinct=True).as_('surveys'),
-                Count(answer.id).as_('answers'),
-                cls.score.sql_cast(Avg(points)).as_('score'),
-                where=where,
-                group_by=[file.company, month, answer.topic]))
+                points.as_('points'),
+                where=where))
+        return source.select(
+            Min(source.id).as_('id'),
+            source.company.as_('company'),
+            source.date.as_('date'),
+            source.topic.as_('topic'),
+            Count(source.survey, distinct=True).as_('surveys'),
+            Count(source.id).as_('answers'),
+            cls.score.sql_cast(Avg(source.points)).as_('score'),
+            where=source.points != Null,
+            group_by=[source.company, source.date, source.topic])
 
 
 class Metric(metaclass=PoolMeta):
