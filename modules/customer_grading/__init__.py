@@ -1,1 +1,3 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+from . import routes  # noqa: F401

@@ -50,3 +50,35 @@ class CreditBlockedError(UserError):
 
 class CreditWarning(UserWarning):
     pass
+
+
+class FileAccessError(AccessError):
+    pass
+
+
+class FileStateError(UserError):
+    pass
+
+
+class FileApproveError(UserError):
+    pass
+
+
+class InvestigationError(UserError):
+    pass
+
+
+class ReplaceFileError(UserError):
+    pass
+
+
+class CareError(UserError):
+    pass
+
+
+class SurveyAnswerError(ValidationError):
+    "What is wrong with the answers by their sequence"
+
+    def __init__(self, errors):
+        super().__init__('\n'.join(dict.fromkeys(errors.values())))
+        self.errors = errors
