@@ -17,6 +17,7 @@ class Cron(metaclass=PoolMeta):
                     "End Expired Overrides of Customer Grades"),
                 ('customer.grading.run|schedule',
                     "Compute Customer Grading Runs"),
+                ('customer.due|remind', "Remind of What Is Due for Customers"),
                 ('customer.credit.limit.change|expire',
                     "End Temporary Credit Limits"),
                 ])
@@ -41,7 +42,10 @@ class Attachment(metaclass=PoolMeta):
     def _is_customer_evidence(self):
         "Return whether the attachment belongs to what has been decided"
         pool = Pool()
+        Investigation = pool.get('customer.credit.investigation')
         Override = pool.get('customer.grade.override')
-        return (
-            isinstance(self.resource, Override)
-            and self.resource.state in {'approved', 'ended', 'rejected'})
+        if isinstance(self.resource, Investigation):
+            return self.resource.state != 'draft'
+        elif isinstance(self.resource, Override):
+            return self.resource.state in {'approved', 'ended', 'rejected'}
+        return False

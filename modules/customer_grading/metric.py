@@ -14,11 +14,6 @@ from trytond.transaction import Transaction
 
 from .exceptions import GradingRunError
 
-# What other parts of the module still have to measure
-PENDING = [
-    'assessment_buying_power', 'assessment_demand', 'assessment_industry',
-    'assessment_loyalty', 'assessment_size', 'assessment_stability',
-    'external_rating']
 SALE_STATES = ['confirmed', 'processing', 'done']
 # The digits after the decimal point by kind of metric, amounts have those of
 # the currency
@@ -102,7 +97,7 @@ class Metric(Model):
                 'active_months', 'recency_days', 'customer_years',
                 'product_variety', 'margin_rate', 'days_late',
                 'overdue_amount', 'overdue_days_amount', 'return_rate']
-            ] + [(n, n) for n in PENDING]
+            ]
 
     @classmethod
     def get_digits(cls, metric, company):
