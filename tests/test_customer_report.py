@@ -1,21 +1,16 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
-import builtins
 import datetime as dt
-import re
 from decimal import Decimal
 from unittest.mock import patch
 
-from trytond.model.exceptions import AccessError
 from trytond.modules.company_department.report import Document
 from trytond.pool import Pool
-from trytond.transaction import Transaction
 
-from .grading import client, company, grade, party
-from .grading_run import (
-    TODAY, RunTestCase, add_sale, create_parties, create_scheme, criterion)
-from .review import count_queries, get, with_company
-from .test_customer_run import apply, by_sales, compute, sell
+from .grading import client, company, party
+from .grading_run import RunTestCase, create_scheme, criterion
+from .review import with_company
+from .test_customer_run import apply, compute, sell
 from .test_record import get_rows, get_texts
 
 D = Decimal

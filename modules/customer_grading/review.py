@@ -11,7 +11,7 @@ from trytond.modules.currency.fields import Monetary
 from trytond.modules.sale_order_review.measure import known, unknown
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import ExposureError

@@ -25,8 +25,7 @@ from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice, sqlite_apply_types
 from trytond.transaction import (
     Transaction, TransactionError, without_check_access)
-from trytond.wizard import (
-    Button, StateAction, StateView, Wizard)
+from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .evaluation import POPULATION, RANK, Distribution, Evaluator, Values
 from .exceptions import GradingRunAccessError, GradingRunError
