@@ -18,3 +18,11 @@ class OverrideError(UserError):
 
 class SchemeError(UserError):
     pass
+
+
+class GradingRunAccessError(AccessError):
+    pass
+
+
+class GradingRunError(UserError):
+    pass

@@ -15,6 +15,8 @@ class Cron(metaclass=PoolMeta):
         cls.method.selection.extend([
                 ('customer.grade.override|expire',
                     "End Expired Overrides of Customer Grades"),
+                ('customer.grading.run|schedule',
+                    "Compute Customer Grading Runs"),
                 ])
 
 
