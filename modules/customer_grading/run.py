@@ -461,22 +461,24 @@ class Run(Workflow, ModelSQL, ModelView):
             Scheme.check_usable(list({r.scheme for r in runs}))
             for run in runs:
                 run._check_distribution()
-        now = dt.datetime.now()
-        user = Transaction().user
         for run in runs:
-            employee = run._get_employee()
-            with _recording():
-                cls.write([run], {
-                        'started_at': now,
-                        'error': None,
-                        'computed_user': user,
-                        'computed_by': employee.id if employee else None,
-                        })
+            run.start()
             if run.kind == 'parties' and len(run.parties) <= DIRECT:
                 with without_check_access():
                     run._compute()
             else:
                 cls.__queue__.execute([run])
+
+    def start(self):
+        "Record who computes the run"
+        employee = self._get_employee()
+        with _recording():
+            self.__class__.write([self], {
+                    'started_at': dt.datetime.now(),
+                    'error': None,
+                    'computed_user': Transaction().user,
+                    'computed_by': employee.id if employee else None,
+                    })
 
     @classmethod
     @ModelView.button
