@@ -457,17 +457,24 @@ class Run(Workflow, ModelSQL, ModelView):
                 raise GradingRunError(gettext(
                         'customer_grading.msg_run_started',
                         run=run.rec_name))
+        # The queue would tell only later
+        queued = [r for r in runs if not r._is_direct]
         with without_check_access():
-            Scheme.check_usable(list({r.scheme for r in runs}))
-            for run in runs:
+            Scheme.check_usable(list({r.scheme for r in queued}))
+            for run in queued:
                 run._check_distribution()
         for run in runs:
             run.start()
-            if run.kind == 'parties' and len(run.parties) <= DIRECT:
+            if run in queued:
+                cls.__queue__.execute([run])
+            else:
                 with without_check_access():
                     run._compute()
-            else:
-                cls.__queue__.execute([run])
+
+    @property
+    def _is_direct(self):
+        "Whether it is computed at once"
+        return self.kind == 'parties' and len(self.parties) <= DIRECT
 
     def start(self):
         "Record who computes the run"
@@ -721,19 +728,28 @@ class Run(Workflow, ModelSQL, ModelView):
                 ], order=[('computed_at', 'DESC'), ('id', 'DESC')], limit=1)
         return runs[0] if runs else None
 
-    def _check_distribution(self):
+    def _check_distribution(self, definition=None):
+        """Return the run in which the customers are ranked if any is
+
+        Raise GradingRunError if it is missing."""
         if self.kind == 'full':
             return
         if self.kind == 'parties' and not self.parties:
             raise GradingRunError(gettext(
                     'customer_grading.msg_run_parties', run=self.rec_name))
-        if self._get_distribution():
+        if definition:
+            methods = {c['method'] for c in definition['criteria']}
+        else:
+            methods = {c.method for c in self.scheme.criteria}
+        if not methods & POPULATION and self.kind == 'parties':
             return
-        if (self.kind == 'changed'
-                or any(c.method in POPULATION for c in self.scheme.criteria)):
+        run = self._get_distribution()
+        if not run:
             raise GradingRunError(gettext(
                     'customer_grading.msg_run_no_full',
                     run=self.rec_name, scheme=self.scheme.rec_name))
+        if methods & POPULATION:
+            return run
 
     def _get_since(self):
         "Return since when the business counts as new"
@@ -765,9 +781,8 @@ class Run(Workflow, ModelSQL, ModelView):
         definition = Scheme.get_definition([self.scheme])[self.scheme]
         distributions, ranked_in = {}, None
         if self.kind != 'full':
-            self._check_distribution()
-            if self._population_criteria(definition):
-                ranked_in = self._get_distribution()
+            ranked_in = self._check_distribution(definition)
+            if ranked_in:
                 distributions = ranked_in._load_distributions(definition)
         else:
             distributions = {
