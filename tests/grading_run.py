@@ -6,7 +6,10 @@ It is inserted as it is after years: orders done, invoices posted and paid."""
 import datetime as dt
 from decimal import Decimal
 
-from trytond.modules.account.tests.tools import create_chart
+from trytond.modules.account.tests.tools import (
+    create_chart, create_fiscalyear)
+from trytond.modules.account_invoice.tests.tools import (
+    set_fiscalyear_invoice_sequences)
 from trytond.modules.company.tests.tools import create_company, get_company
 from trytond.modules.sale_order_review.tests.tools import create_product
 from trytond.pool import Pool
@@ -22,10 +25,11 @@ TODAY = dt.date.today()
 
 def create_business(config=None):
     "Create the accounts of the company and a product of cost price 60"
-    from trytond.modules.account.tests.tools import create_fiscalyear
     company = get_company(config=config)
     create_chart(company, config=config)
-    create_fiscalyear(company, config=config).click('create_period')
+    set_fiscalyear_invoice_sequences(
+        create_fiscalyear(company, config=config),
+        config=config).click('create_period')
     create_product(
         "Screen", list_price=Decimal(100), cost_price=Decimal(60),
         company=company, config=config)

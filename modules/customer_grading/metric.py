@@ -31,6 +31,14 @@ DIGITS = {
     }
 
 
+def number(expression):
+    """Return the expression as number
+
+    SQLite stores it as text and would divide integers as such."""
+    return Cast(
+        expression, 'REAL' if backend.name == 'sqlite' else 'NUMERIC')
+
+
 class JulianDay(Function):
     __slots__ = ()
     _function = 'JULIANDAY'
@@ -113,8 +121,8 @@ class Metric(Model):
 
     @classmethod
     def number(cls, expression):
-        "Return the expression as number, which SQLite stores as text"
-        return Cast(expression, 'NUMERIC')
+        "Return the expression as number"
+        return number(expression)
 
     @classmethod
     def divide(cls, numerator, denominator):

@@ -31,7 +31,7 @@ from trytond.wizard import (
 from .evaluation import POPULATION, RANK, Distribution, Evaluator, Values
 from .exceptions import GradingRunAccessError, GradingRunError
 from .grade import AXES, EvidenceMixin
-from .metric import SALE_STATES
+from .metric import SALE_STATES, number
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def _savepoint():
 
 def _round(value, digits):
     "Return the expression rounded the same way by all databases"
-    value = Cast(value, 'NUMERIC')
+    value = number(value)
     if backend.name == 'sqlite':
         # Its floating point numbers are a little less or more than a half
         value += Case((value < 0, -1e-9), else_=1e-9)
@@ -683,7 +683,7 @@ class Run(Workflow, ModelSQL, ModelView):
                     })
         self._watch(None)
         if self.computed_user:
-            self.notify_user(
+            self.__class__.notify_user(
                 [self], 'tryton-error',
                 gettext('customer_grading.msg_notification_run_error'),
                 self.rec_name, user=self.computed_user)
@@ -980,9 +980,7 @@ class Run(Workflow, ModelSQL, ModelView):
                         start=None, end=0))
                 same = Sum(amount, window=Window([value]))
                 total = Sum(amount, window=Window([]))
-                rank = (
-                    Cast(better - same, 'NUMERIC')
-                    / NullIf(Cast(total, 'NUMERIC'), 0))
+                rank = number(better - same) / NullIf(number(total), 0)
             if criterion['method'] in POPULATION:
                 rank = Case((value != Null, _round(rank, 6)))
             columns.extend([
@@ -1123,7 +1121,7 @@ class Run(Workflow, ModelSQL, ModelView):
             language = user.language.code if user.language else None
             with Transaction().set_context(language=language):
                 label = gettext('customer_grading.msg_notification_run')
-            self.notify_user(
+            self.__class__.notify_user(
                 [self], 'tryton-customer-grade', label,
                 f'{self.rec_name} – {self.scheme.rec_name}', user=user)
 
@@ -1614,8 +1612,7 @@ class Migration(_DerivedMixin, ModelSQL, ModelView):
         if scope is not None:
             where = fields.SQL_OPERATORS['in'](result.run, scope)
         count = Count(Literal(1))
-        total = cls.share.sql_cast(
-            Sum(count, window=Window([result.run])))
+        total = number(Sum(count, window=Window([result.run])))
         return result.select(
             Min(result.id).as_('id'),
             result.run.as_('run'),
@@ -1624,7 +1621,8 @@ class Migration(_DerivedMixin, ModelSQL, ModelView):
             result.final_grade.as_('final_grade'),
             Min(result.change).as_('change'),
             count.as_('count'),
-            Round(cls.share.sql_cast(count) / total, 4).as_('share'),
+            cls.share.sql_cast(
+                Round(number(count) / total, 4)).as_('share'),
             where=where,
             group_by=[
                 result.run, result.company, result.previous_grade,
