@@ -536,7 +536,7 @@ class RunResultTestCase(RunTestCase):
                 ("Payment", "Days Late", "Linear", "25 days", 1, "",
                     50, 30, 15, ""),
                 ("Returns", "Returned Share", "Linear", "", 0, "",
-                    50, 20, 10, "50 points"),
+                    50, 20, 10, "50 Points"),
                 ])
         self.assertEqual(result.score, 55)
         self.assertEqual(
@@ -635,6 +635,8 @@ class RunResultTestCase(RunTestCase):
         full = compute(scheme)
         add_sale(ids[0], TODAY - DAY, 25)
         # It is computed at once
+        run = create_run(
+            scheme, kind='parties', parties=[('add', [ids[0]])])
         run = press('compute', run, "Anna")
         self.assertEqual(run.state, 'computed')
         self.assertEqual(run.distribution, full)
@@ -757,8 +759,10 @@ class RunResultTestCase(RunTestCase):
         run = apply(compute(by_sales()))
         acme, borg = party("Acme"), party("Borg")
         session, _, _ = Replace.create()
-        Replace.execute(session, {'ask': {
-                    'source': borg.id, 'destination': acme.id}}, 'replace')
+        with Transaction().set_context(_skip_warnings=True):
+            Replace.execute(session, {'ask': {
+                        'source': borg.id, 'destination': acme.id}},
+                'replace')
         Run = pool.get('customer.grading.run')
         self.assertEqual(
             [r.party for r in Run(run.id).results], [acme, acme])
@@ -773,7 +777,7 @@ def generate():
     def random(n):
         nonlocal state
         state = (state * 1103515245 + 12345) % 2 ** 31
-        return (state >> 8) % n
+        return (state >> 16) % n
 
     end = dt.date(2025, 6, 30)
     euro, = Currency.create([{
@@ -785,13 +789,14 @@ def generate():
                 }])
     product = get('product.product', "Screen")
     for party_ in create_parties(80):
+        days = 80 if not random(5) else 900
         for _ in range(random(9)):
             amount = D(random(100000)) / 100
             if not random(4):
                 # Equal values
                 amount = D(250)
             sale = add_sale(
-                party_, end - random(900) * DAY, amount,
+                party_, end - random(days) * DAY, amount,
                 currency=euro if not random(3) else None,
                 state=['done', 'processing', 'cancelled'][random(3)])
             for _ in range(random(3)):
@@ -831,11 +836,11 @@ class RunDatabasesTestCase(RunTestCase):
                 criterion(
                     'overdue_amount', 10, 'linear', 1000, 0, missing='zero',
                     knock_out=True, knock_out_operator='>=',
-                    knock_out_value=D(900),
+                    knock_out_value=D(400),
                     knock_out_grade=grade('class', 'C').id),
                 criterion('overdue_days_amount', 5, 'linear', 90, 0),
                 criterion('return_rate', 5, 'linear', 1, 0, missing='full'),
-                minimum_coverage=D('0.6'),
+                minimum_coverage=D('0.9'),
                 new_customer_grade=grade('class', 'B').id,
                 new_customer_months=3), date=end)
         self.assertIsNone(run.error)
@@ -844,9 +849,6 @@ class RunDatabasesTestCase(RunTestCase):
                 r.computed_grade.code if r.computed_grade else None,
                 r.reason, r.change, json.loads(r.detail)]
             for r in sorted(run.results, key=lambda r: r.party.rec_name)]
-        if not EXPECTED.exists():
-            EXPECTED.write_text('[\n' + ',\n'.join(
-                    json.dumps(r) for r in rows) + '\n]\n')
         expected = json.loads(EXPECTED.read_text())
         self.assertEqual(len(rows), len(expected))
         for row, other in zip(rows, expected):

@@ -1547,7 +1547,7 @@ class ResultCriterion(_DerivedMixin, ModelSQL, ModelView):
             return ''
         lang = Lang.get()
         if kind == 'amount' and company:
-            return lang.currency(value, company.currency)
+            return lang.currency(value, company.currency, grouping=True)
         elif kind == 'share':
             return lang.format('%.1f', value * 100, grouping=True) + ' %'
         text = lang.format_number(value.normalize(), grouping=True)
