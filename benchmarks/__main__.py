@@ -26,8 +26,8 @@ def main():
         prog='benchmarks', description=__doc__.split('\n')[0])
     parser.add_argument(
         'rows', nargs='*', metavar='row',
-        help="no_rule, review, confirm, inbox, memory, amendment, measures or "
-        "log (default: all)")
+        help="no_rule, review, confirm, inbox, memory, amendment, measures, "
+        "log or grading (default: all)")
     parser.add_argument(
         '--times', type=int, default=10,
         help="how often what takes long is repeated (default: %(default)s)")
@@ -46,18 +46,22 @@ def main():
     parser.add_argument(
         '--submitted', type=int, default=5000,
         help="the orders submitted by a process (default: %(default)s)")
+    parser.add_argument(
+        '--customers', type=int, default=100_000,
+        help="the customers that are graded (default: %(default)s)")
     options = parser.parse_args()
 
     warnings.simplefilter('ignore', DeprecationWarning)
     with postgresql.run() as uri:
         postgresql.configure(uri)
         from .changes import amendment, log, measures
+        from .grading import grading
         from .inbox import inbox
         from .memory import memory
         from .orders import confirm, no_rule, review
         rows = {f.__name__: f for f in [
                 no_rule, review, confirm, inbox, memory, amendment, measures,
-                log]}
+                log, grading]}
         if unknown := set(options.rows) - rows.keys():
             parser.error(f"unknown row: {', '.join(sorted(unknown))}")
         set_up()

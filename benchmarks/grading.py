@@ -13,7 +13,7 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from .measure import Result, duration
-from .server import Client, copy, load, run, sql, vacuum
+from .server import Client, activate, copy, load, run, sql, vacuum
 
 DATABASE = 'grading'
 MODULES = ['customer_grading']
@@ -42,13 +42,9 @@ CRITERIA = [
 
 def grading(options):
     "Grade all customers, those with business in a day, and one"
-    from . import progress
-
     customers = options.customers
     copy(DATABASE, 'stock')
-    from .server import activate
     activate(DATABASE, MODULES)
-    progress(f"Create the business of {customers} customers")
     fill(customers)
     vacuum(DATABASE)
     scheme = run(DATABASE, create_scheme)
