@@ -651,6 +651,7 @@ class Run(Workflow, ModelSQL, ModelView):
         for run in runs:
             if run.state != 'draft' or not run.started_at:
                 # It has been cancelled or computed meanwhile
+                run._watch(None)
                 continue
             if not run._lock_compute():
                 continue
@@ -662,7 +663,7 @@ class Run(Workflow, ModelSQL, ModelView):
                     # It is tried again
                     raise
                 except _Cancelled:
-                    pass
+                    run._watch(None)
                 except UserError as e:
                     run._fail(e.message)
                 except Exception as e:
