@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 
 from dateutil.relativedelta import relativedelta
-from sql import Cast, Column, Lateral, Literal, Null, Select, Union, Window
+from sql import Cast, Column, Literal, Null, Select, Union, Window
 from sql.aggregate import Count, Max, Min, Sum
 from sql.conditionals import Case, Coalesce, NullIf
 from sql.functions import CumeDist, Function, Round
@@ -552,7 +552,7 @@ class Run(Workflow, ModelSQL, ModelView):
     @ModelView.button
     @Workflow.transition('cancelled')
     def cancel(cls, runs):
-        runs = cls._lock(runs)
+        # Without lock as the results refer to the run while it is computed
         cls._check_state(runs, ['draft', 'computed', 'approved'])
         now = dt.datetime.now()
         for run in runs:
@@ -598,7 +598,13 @@ class Run(Workflow, ModelSQL, ModelView):
                 ('axis', '=', self.axis),
                 ('state', '=', 'applied'),
                 ('id', '!=', self.id),
-                ('computed_at', '>', self.computed_at),
+                ['OR',
+                    ('computed_at', '>', self.computed_at),
+                    [
+                        ('computed_at', '=', self.computed_at),
+                        ('id', '>', self.id),
+                        ],
+                    ],
                 ], limit=1)
         if newer:
             newer, = newer
@@ -645,6 +651,7 @@ class Run(Workflow, ModelSQL, ModelView):
         for run in runs:
             if run.state != 'draft' or not run.started_at:
                 # It has been cancelled or computed meanwhile
+                run._watch(None)
                 continue
             if not run._lock_compute():
                 continue
@@ -656,7 +663,7 @@ class Run(Workflow, ModelSQL, ModelView):
                     # It is tried again
                     raise
                 except _Cancelled:
-                    pass
+                    run._watch(None)
                 except UserError as e:
                     run._fail(e.message)
                 except Exception as e:
@@ -1466,10 +1473,9 @@ class ResultCriterion(_DerivedMixin, ModelSQL, ModelView):
             def get(name):
                 return JSONExtract(each.value, f'$.{name}')
         else:
-            each = JSONArray(
-                Cast(result.detail, 'JSONB'),
-                columns_definitions=None)
-            from_item = result.join(Lateral(each), 'CROSS')
+            each = JSONArray(Cast(result.detail, 'JSONB'))
+            # Functions are lateral
+            from_item = result.join(each, 'CROSS')
             position = each.ordinality - 1
 
             def get(name):
