@@ -75,8 +75,8 @@ class HoldTestCase(CreditTestCase):
         self.assertEqual(
             hold.reasons,
             f'Order "{second.number}" makes "Acme" exceed its credit '
-            'limit of USD 250.00 by USD 10.00: it owes and has ordered USD 100.00, and the order '
-            'adds USD 160.00.')
+            'limit of USD 250.00 by USD 10.00: it owes and has ordered '
+            'USD 100.00, and the order adds USD 160.00.')
         second = type(second)(second.id)
         self.assertEqual(second.credit_state, 'held')
         self.assertEqual(second.credit_reasons, hold.reasons)
