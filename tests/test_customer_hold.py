@@ -198,6 +198,28 @@ class HoldTestCase(CreditTestCase):
                 [table.state], [state], where=table.id == file.id))
 
     @with_company
+    def test_notification(self):
+        "Test several reasons are told in one line and with the number"
+        create_policy(
+            investigation_required=True, large_order=Decimal(100))
+        with as_user("Sven"):
+            sale, = self.create_sales(100)
+            self.assertEqual(self.confirm(sale), ['quotation'])
+        hold, = open_holds(sale)
+        self.assertEqual(
+            set(hold.kinds), {'not_investigated', 'large_order'})
+        self.assertEqual(
+            hold.reasons.count(f'Order "{sale.number}"'), 2)
+        self.release(hold, reason="Paid\nhalf")
+        notifications = Transaction().user_notifications
+        self.assertEqual(
+            {n.user.name for n in notifications},
+            {"Frida", "Fred", "Sven", "Administrator"})
+        for notification in notifications:
+            self.assertNotIn('\n', notification.description)
+        Pool().get('res.notification').save(notifications)
+
+    @with_company
     def test_payment_term(self):
         "Test the payment terms that are allowed"
         PaymentTerm = Pool().get('account.invoice.payment_term')
