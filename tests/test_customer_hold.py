@@ -74,9 +74,9 @@ class HoldTestCase(CreditTestCase):
         self.assertEqual(set(hold.kinds), {'limit'})
         self.assertEqual(
             hold.reasons,
-            f'Order "{second.number}" makes "Acme" exceed its credit limit of USD 250.00 by '
-            'USD 10.00: it owes and has ordered USD 100.00, and the order '
-            'adds USD 160.00.')
+            f'Order "{second.number}" makes "Acme" exceed its credit '
+            'limit of USD 250.00 by USD 10.00: it owes and has ordered '
+            'USD 100.00, and the order adds USD 160.00.')
         second = type(second)(second.id)
         self.assertEqual(second.credit_state, 'held')
         self.assertEqual(second.credit_reasons, hold.reasons)
@@ -196,6 +196,28 @@ class HoldTestCase(CreditTestCase):
         table = file.__table__()
         Transaction().connection.cursor().execute(*table.update(
                 [table.state], [state], where=table.id == file.id))
+
+    @with_company
+    def test_notification(self):
+        "Test several reasons are told in one line and with the number"
+        create_policy(
+            investigation_required=True, large_order=Decimal(100))
+        with as_user("Sven"):
+            sale, = self.create_sales(100)
+            self.assertEqual(self.confirm(sale), ['quotation'])
+        hold, = open_holds(sale)
+        self.assertEqual(
+            set(hold.kinds), {'not_investigated', 'large_order'})
+        self.assertEqual(
+            hold.reasons.count(f'Order "{sale.number}"'), 2)
+        self.release(hold, reason="Paid\nhalf")
+        notifications = Transaction().user_notifications
+        self.assertEqual(
+            {n.user.name for n in notifications},
+            {"Frida", "Fred", "Sven", "Administrator"})
+        for notification in notifications:
+            self.assertNotIn('\n', notification.description)
+        Pool().get('res.notification').save(notifications)
 
     @with_company
     def test_payment_term(self):

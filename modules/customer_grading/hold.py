@@ -53,9 +53,9 @@ class Check:
     """The result of the check of an order
 
     action is none, warn, hold or block, decided whether a policy decided so
-    that stock needs not check again, reasons are the couples of kind and
-    text, release is the hold whose release lets it pass and holds are the
-    open ones of the origin."""
+    that stock needs not check again, reasons are the kinds with the message
+    and its values, release is the hold whose release lets it pass and holds
+    are the open ones of the origin."""
     __slots__ = (
         'order', 'action', 'decided', 'reasons', 'limit', 'exposure',
         'excess', 'release', 'holds')
@@ -70,19 +70,23 @@ class Check:
         self.holds = []
 
     def add(self, kind, message, **values):
-        self.reasons.append((kind, gettext(
-                    f'customer_grading.{message}',
-                    record=self.order.origin.rec_name,
-                    party=self.order.party.rec_name,
-                    **values)))
+        self.reasons.append((kind, message, values))
 
     @property
     def kinds(self):
-        return [k for k, _ in self.reasons]
+        return [k for k, *_ in self.reasons]
 
     @property
     def text(self):
-        return '\n'.join(t for _, t in self.reasons)
+        # A quotation got its number only after the check
+        origin = self.order.origin.__class__(self.order.origin.id)
+        return '\n'.join(
+            gettext(
+                f'customer_grading.{message}',
+                record=origin.rec_name,
+                party=self.order.party.rec_name,
+                **values)
+            for _, message, values in self.reasons)
 
 
 class Hold(CreditEvidenceMixin, ModelSQL, ModelView):
@@ -476,10 +480,11 @@ class Hold(CreditEvidenceMixin, ModelSQL, ModelView):
         with Transaction().set_context(language=language):
             label = gettext(
                 f'customer_grading.{message}', number=len(holds))
+        description = description or ', '.join(
+            h.notification_name for h in holds[:5])
+        # It is on one line
         cls.notify_user(
-            holds, icon, label,
-            description or ', '.join(h.notification_name for h in holds[:5]),
-            user=user)
+            holds, icon, label, ' '.join(description.split()), user=user)
 
     @classmethod
     @without_check_access
