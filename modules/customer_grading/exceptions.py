@@ -1,5 +1,6 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+from trytond.exceptions import UserError
 from trytond.model.exceptions import AccessError, ValidationError
 
 
@@ -8,4 +9,24 @@ class GradeAccessError(AccessError):
 
 
 class FileValidationError(ValidationError):
+    pass
+
+
+class FileAccessError(AccessError):
+    pass
+
+
+class FileStateError(UserError):
+    pass
+
+
+class FileApproveError(UserError):
+    pass
+
+
+class InvestigationError(UserError):
+    pass
+
+
+class ReplaceFileError(UserError):
     pass
