@@ -14,6 +14,8 @@ from trytond.pyson import Eval, If, PYSONEncoder
 from trytond.transaction import Transaction
 from trytond.wizard import StateAction, Wizard
 
+from .file import get_file_access
+
 # Within how many days before its date something is shown
 _AHEAD = dt.timedelta(days=30)
 
@@ -44,6 +46,12 @@ class Due(ModelSQL, ModelView):
         help="Who has to do it, or the manager of the customer.")
     origin = fields.Reference("Origin", 'get_origins')
     late = fields.Boolean("Late")
+    file_confidentiality = fields.Function(
+        fields.Char("Confidentiality of the File"),
+        'get_file_access', searcher='search_file_access')
+    file_managed = fields.Function(
+        fields.Boolean("File Managed by Me"),
+        'get_file_access', searcher='search_file_access')
     mine = fields.Function(
         fields.Boolean("Mine"), 'get_mine', searcher='search_mine')
 
@@ -189,6 +197,14 @@ class Due(ModelSQL, ModelView):
                     Literal(1),
                     where=(manager.file == file.id)
                     & Manager.is_current(manager))))
+
+    @classmethod
+    def get_file_access(cls, records, names):
+        return get_file_access(records, names)
+
+    @classmethod
+    def search_file_access(cls, name, clause):
+        return [(f'file.{name[len("file_"):]}', *clause[1:])]
 
     @classmethod
     def _user_employees(cls):

@@ -100,6 +100,24 @@ class EvidenceMixin(ModelStorage):
                     **cls.__names__(record=records[0])))
 
 
+def get_file_access(records, names):
+    "Return what the rules need of the files of the records"
+    pool = Pool()
+    File = pool.get('customer.file')
+    with without_check_access():
+        files = {r.id: r.file for r in records}
+        managed = File.get_managed(
+            list({f for f in files.values() if f}), 'managed')
+        result = {
+            'file_confidentiality': {
+                i: f.confidentiality if f else None
+                for i, f in files.items()},
+            'file_managed': {
+                i: managed[f.id] if f else False for i, f in files.items()},
+            }
+    return {n: result[n] for n in names}
+
+
 class FileMixin(ModelStorage):
     """What hangs on a customer file and stays with it
 
@@ -126,6 +144,14 @@ class FileMixin(ModelStorage):
                 },
             depends={'company'}),
         'on_change_with_party', searcher='search_file_field')
+    # The rules need fields of the model: the export of data evaluates the
+    # domains on the records and takes those of other models for true
+    file_confidentiality = fields.Function(
+        fields.Char(lazy_gettext('customer_grading.msg_file_confidential')),
+        'get_file_access', searcher='search_file_access')
+    file_managed = fields.Function(
+        fields.Boolean(lazy_gettext('customer_grading.msg_file_managed')),
+        'get_file_access', searcher='search_file_access')
 
     @classmethod
     def __setup__(cls):
@@ -147,6 +173,19 @@ class FileMixin(ModelStorage):
         return [(f'file.{name}{nested}', *clause[1:])]
 
     @classmethod
+    def copy(cls, records, default=None):
+        check_read(cls, records)
+        return super().copy(records, default=default)
+
+    @classmethod
+    def get_file_access(cls, records, names):
+        return get_file_access(records, names)
+
+    @classmethod
+    def search_file_access(cls, name, clause):
+        return [(f'file.{name[len("file_"):]}', *clause[1:])]
+
+    @classmethod
     def check_modification(cls, mode, records, values=None, external=False):
         super().check_modification(
             mode, records, values=values, external=external)
@@ -156,6 +195,12 @@ class FileMixin(ModelStorage):
                     'customer_grading.msg_file_part_move',
                     file=records[0].file.rec_name,
                     **cls.__names__(record=records[0])))
+
+
+def check_read(Model, records):
+    "Check that the user may read the records, which copying does not"
+    if Transaction().check_access:
+        Model.read([r.id for r in records], ['id'])
 
 
 class Industry(
@@ -458,8 +503,10 @@ class File(Workflow, ModelSQL, ModelView):
         return dict(cursor)
 
     @classmethod
+    @without_check_access
     def complete(cls, files):
         "Fill in what the system knows and nobody has entered"
+        files = cls.browse(files)
         by_company = defaultdict(list)
         for file in files:
             if not file.customer_since:
@@ -581,10 +628,9 @@ class File(Workflow, ModelSQL, ModelView):
         pool = Pool()
         ModelAccess = pool.get('ir.model.access')
         with check_access():
-            if not ModelAccess.check(
-                    cls.__name__, 'read', raise_exception=False):
-                domain = [('id', '=', -1)]
-            return cls.search(domain, order=[], query=query)
+            if ModelAccess.check(cls.__name__, 'read', raise_exception=False):
+                return cls.search(domain, order=[], query=query)
+        return cls.search([('id', '=', -1)], order=[], query=query)
 
     @classmethod
     def search_from(cls, Model, field, name, clause):
@@ -597,6 +643,8 @@ class File(Workflow, ModelSQL, ModelView):
             domain = [(nested, operator, *value)]
         elif value == [None]:
             domain, negated = [], operator == '='
+        elif operator.endswith('where'):
+            domain, negated = value[0], operator.startswith('not ')
         else:
             negated = operator.startswith('not ') or operator == '!='
             if negated:
@@ -937,6 +985,13 @@ class File(Workflow, ModelSQL, ModelView):
                         file=file.rec_name))
 
     @classmethod
+    def create(cls, vlist):
+        # Its managers are those who see it from the beginning
+        with Transaction().set_context(_customer_file_new=True):
+            files = super().create(vlist)
+        return cls.browse(files)
+
+    @classmethod
     def write(cls, *args):
         pool = Pool()
         Event = pool.get('customer.file.event')
@@ -965,6 +1020,7 @@ class File(Workflow, ModelSQL, ModelView):
 
     @classmethod
     def copy(cls, files, default=None):
+        check_read(cls, files)
         default = default.copy() if default is not None else {}
         for name in cls._evidence_fields() | {
                 'managers', 'investigations', 'reason', 'customer_since'}:
@@ -1212,6 +1268,7 @@ class Manager(FileMixin, ModelSQL, ModelView):
     def __setup__(cls):
         super().__setup__()
         t = cls.__table__()
+        cls.file.ondelete = 'CASCADE'
         cls._sql_indexes.add(Index(t, (t.employee, Index.Equality())))
         cls._order = [('start_date', 'DESC'), ('id', 'DESC')]
 
@@ -1227,6 +1284,20 @@ class Manager(FileMixin, ModelSQL, ModelView):
     @classmethod
     def search_rec_name(cls, name, clause):
         return [('employee.rec_name', *clause[1:])]
+
+    @classmethod
+    def create(cls, vlist):
+        """Nobody becomes a manager of a file that one cannot see: afterwards
+        the rules would allow it"""
+        pool = Pool()
+        File = pool.get('customer.file')
+        transaction = Transaction()
+        if (transaction.check_access
+                and not transaction.context.get('_customer_file_new')):
+            files = {v['file'] for v in vlist if v.get('file')}
+            with check_access():
+                File.read(list(files), ['id'])
+        return super().create(vlist)
 
     @classmethod
     def is_current(cls, manager):

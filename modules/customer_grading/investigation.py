@@ -205,10 +205,13 @@ class Investigation(Workflow, FileMixin, ModelSQL, ModelView):
         known = File.get_history(
             File.browse(list({i.file.id for i in investigations})),
             cls._known_fields())
-        for investigation in investigations:
-            for name, values in known.items():
-                setattr(investigation, name, values[investigation.file.id])
         with recording():
+            # They are saved in the context in which they are browsed
+            investigations = cls.browse(investigations)
+            for investigation in investigations:
+                for name, values in known.items():
+                    setattr(
+                        investigation, name, values[investigation.file.id])
             cls.save(investigations)
 
     @classmethod
@@ -216,7 +219,7 @@ class Investigation(Workflow, FileMixin, ModelSQL, ModelView):
         super().on_modification(
             mode, investigations, field_names=field_names)
         if mode == 'create':
-            cls._copy_known(cls.browse(investigations))
+            cls._copy_known(investigations)
 
     # Evidence
 
