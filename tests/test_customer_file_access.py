@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from proteus import Model
+from trytond.model.exceptions import AccessError
 from trytond.modules.account.tests.tools import create_chart
 from trytond.modules.company.tests.tools import create_company
 from trytond.modules.company_department.tests.tools import create_user
@@ -32,7 +33,7 @@ OPEN = {
     'last_modified_at', 'last_modified_by'}
 
 
-def create_users(config=None):
+def create_access_users(config=None):
     Company = Model.get('company.company', config=config)
     Party = Model.get('party.party', config=config)
     User = Model.get('res.user', config=config)
@@ -66,7 +67,7 @@ def create_users(config=None):
 @pytest.fixture(scope='module')
 def world():
     activate_modules('customer_grading', create_company, create_chart,
-        create_users)
+        create_access_users)
     world = World()
     world.files, world.parts, world.parties = {}, {}, {}
     with server():
@@ -620,3 +621,42 @@ def test_configuration(world):
                     'file_points': []})
         with refused():
             world[login]('customer.industry.create', [{'name': "x"}])
+
+
+def test_import(world):
+    "A file of data with one bad line changes nothing"
+    with server():
+        Pool().get('party.party').create([
+                {'name': "Import"}, {'name': "Twin"}, {'name': "Twin"}])
+    names = ['party', 'kind', 'industry', 'buying_power']
+    good = ["Import", 'key', "Manufacturing", '500']
+    for bad, text in [
+            (["Nobody", 'key', "", ""], "Nobody"),
+            (["Twin", 'key', "", ""], "Twin"),
+            (["Normal", 'key', "", ""], "one customer file"),
+            (["Import", 'key', "", ""], "one customer file"),
+            (["Twin", 'key', "Alchemy", ""], "Alchemy"),
+            ]:
+        with refused(text):
+            world.cara('customer.file.import_data', names, [good, bad])
+        with refused(text):
+            world.cara('customer.file.import_data', names, [bad, good])
+    for login in ['sam', 'audi', 'ann']:
+        with refused():
+            world[login]('customer.file.import_data', names, [good])
+    assert world.cara('customer.file.import_data', names, [good]) == 1
+    id_, = world.cara('customer.file.search', [
+            ('party.name', '=', "Import")], 0, None, None)
+    world.cara('customer.file.delete', [id_])
+
+
+def test_where(world):
+    """Who only sells does not search by what is private from any model
+
+    Not even inside the server, as models of others may lead to the file."""
+    domain = [('file', 'where', [('needs', 'ilike', '%')])]
+    with server('sam'):
+        with pytest.raises(AccessError):
+            Pool().get('customer.file.manager').search(domain)
+    with server('cara'):
+        assert Pool().get('customer.file.manager').search(domain)

@@ -623,6 +623,35 @@ class File(Workflow, ModelSQL, ModelView):
         return files
 
     @classmethod
+    def _private_fields(cls):
+        "The fields by which nobody searches without the right to read them"
+        return {'needs', 'preferences', 'contact', 'buying_power', 'reason'}
+
+    @classmethod
+    def search_domain(cls, domain, active_test=None, tables=None):
+        """Check the fields that are searched by from whatever model
+
+        Tryton does not look into the domain of the operator where."""
+        pool = Pool()
+        ModelFieldAccess = pool.get('ir.model.field.access')
+
+        def get_names(domain):
+            if isinstance(domain, (list, tuple)) and domain:
+                if (isinstance(domain[0], str)
+                        and domain[0] not in {'AND', 'OR'}):
+                    yield domain[0].split('.', 1)[0]
+                else:
+                    for subdomain in domain:
+                        yield from get_names(subdomain)
+
+        names = cls._private_fields().intersection(get_names(domain))
+        if names and Transaction().user:
+            with check_access():
+                ModelFieldAccess.check(cls.__name__, names, 'read')
+        return super().search_domain(
+            domain, active_test=active_test, tables=tables)
+
+    @classmethod
     def search_readable(cls, domain, query=False):
         "Search as the user, whose rights getters and searchers leave aside"
         pool = Pool()
@@ -757,7 +786,7 @@ class File(Workflow, ModelSQL, ModelView):
                 known = Literal(0)
                 for point in points:
                     known += Case((expressions[point], 1), else_=0)
-                share = cls.completeness.sql_cast(known) / float(len(points))
+                share = known / float(len(points))
             where |= (table.company == company.id) & Operator(share, value)
         return [('id', 'in', table.select(table.id, where=where))]
 

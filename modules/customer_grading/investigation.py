@@ -382,6 +382,10 @@ class Metric(metaclass=PoolMeta):
         return {**super().families(), 'external': ['external_rating']}
 
     @classmethod
+    def get_kinds(cls):
+        return {**super().get_kinds(), 'external_rating': 'number'}
+
+    @classmethod
     def _metric_external(cls, company, start, end, parties=None):
         "The rating of the last investigation done that is valid at the end"
         pool = Pool()
@@ -413,3 +417,17 @@ class Metric(metaclass=PoolMeta):
             Case((last.rating != Null, 1), else_=Literal(0)).as_(
                 'external_rating_count'),
             where=(last.number == 1) & (last.valid_until >= end))
+
+    @classmethod
+    def _changed_external(cls, company, since):
+        pool = Pool()
+        File = pool.get('customer.file')
+        Investigation = pool.get('customer.credit.investigation')
+        file = File.__table__()
+        investigation = Investigation.__table__()
+        return investigation.join(
+            file, condition=investigation.file == file.id
+            ).select(
+                file.party.as_('party'),
+                where=(file.company == int(company))
+                & (investigation.done_at >= since))
