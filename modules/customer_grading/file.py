@@ -13,6 +13,7 @@ from sql.functions import CharLength, Trim
 from sql.operators import Exists
 
 from trytond import backend
+from trytond.cache import Cache
 from trytond.i18n import gettext, lazy_gettext
 from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelStorage, ModelView, Unique,
@@ -197,6 +198,21 @@ class FileMixin(ModelStorage):
                     **cls.__names__(record=records[0])))
 
 
+_selection_cache = Cache('customer.file.selection', context=False)
+
+
+def get_selection_name(record, name):
+    "Return the label of the selection, for lists of many records"
+    Model = type(record)
+    key = (Model.__name__, name, Transaction().language)
+    labels = _selection_cache.get(key)
+    if labels is None:
+        labels = dict(Model.fields_get([name])[name]['selection'])
+        _selection_cache.set(key, labels)
+    value = getattr(record, name)
+    return labels.get(value, value)
+
+
 def check_read(Model, records):
     "Check that the user may read the records, which copying does not"
     if Transaction().check_access:
@@ -298,7 +314,7 @@ class File(Workflow, ModelSQL, ModelView):
 
     completeness = fields.Function(
         fields.Float(
-            "Completeness", digits=(None, 4),
+            "Completeness",
             help="How much of what the company asks for is known."),
         'get_completeness', searcher='search_completeness')
     missing = fields.Function(
@@ -757,6 +773,7 @@ class File(Workflow, ModelSQL, ModelView):
             by_company[file.company.id].append(file.id)
         for company, ids in by_company.items():
             points = cls._get_company_points(company)
+            points = [p for p in labels if p in points]
             if not points:
                 continue
             cursor.execute(*table.select(
@@ -1407,7 +1424,7 @@ class Event(EvidenceMixin, FileMixin, ModelSQL, ModelView):
         cls._order = [('at', 'DESC'), ('id', 'DESC')]
 
     def get_rec_name(self, name):
-        kind = self.__names__('kind', self)['value']
+        kind = get_selection_name(self, 'kind')
         return f'{self.file.rec_name} – {kind}'
 
     @classmethod
