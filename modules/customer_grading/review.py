@@ -144,8 +144,8 @@ class Sale(metaclass=PoolMeta):
 
     @classmethod
     def _get_review_credit(cls, sales):
-        """Return by sale the exposure of who is invoiced, as Party.get_exposure,
-        and what the sale would add to it"""
+        """Return by sale the exposure of who is invoiced, and what the
+        sale would add to it"""
         pool = Pool()
         Party = pool.get('party.party')
         exposures = Party.get_exposure(

@@ -1296,8 +1296,8 @@ class Result(EvidenceMixin, ModelSQL, ModelView):
         "Detail", required=True, readonly=True,
         help="What each criterion gives, as JSON.")
     criteria = fields.Function(
-        fields.One2Many(
-            'customer.grading.result.criterion', 'result', "Criteria"),
+        fields.Many2Many(
+            'customer.grading.result.criterion', None, None, "Criteria"),
         'get_criteria')
     date = fields.Function(
         fields.Date("Date"), 'get_run', searcher='search_run')
