@@ -6,8 +6,7 @@ It is inserted as it is after years: orders done, invoices posted and paid."""
 import datetime as dt
 from decimal import Decimal
 
-from trytond.modules.account.tests.tools import (
-    create_chart, create_fiscalyear)
+from trytond.modules.account.tests.tools import create_chart, create_fiscalyear
 from trytond.modules.account_invoice.tests.tools import (
     set_fiscalyear_invoice_sequences)
 from trytond.modules.company.tests.tools import create_company, get_company

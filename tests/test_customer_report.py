@@ -1,26 +1,17 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+import builtins
 import datetime as dt
-<<<<<<< HEAD
-=======
 import re
 import subprocess
->>>>>>> r/main
 from decimal import Decimal
 from unittest.mock import patch
 
+from trytond.model.exceptions import AccessError
 from trytond.modules.company_department.report import Document
 from trytond.modules.customer_grading.lift import (
     Lift, load_definition, load_detail)
 from trytond.pool import Pool
-<<<<<<< HEAD
-
-from .grading import client, company, party
-from .grading_run import RunTestCase, create_scheme, criterion
-from .review import with_company
-from .test_customer_run import apply, compute, sell
-from .test_record import get_rows, get_texts
-=======
 from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction
 
@@ -31,7 +22,6 @@ from .review import count_queries, with_company
 from .test_customer_run import apply, by_sales, compute, get_results, sell
 from .test_record import get_texts
 from .tools import require, unavailable
->>>>>>> r/main
 
 D = Decimal
 DAY = dt.timedelta(days=1)
