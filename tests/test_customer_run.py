@@ -525,7 +525,7 @@ class RunResultTestCase(RunTestCase):
         def explain():
             Result = pool.get('customer.grading.result')
             return [
-                (c.name, c.metric, c.method, c.value_text, c.count, c.band,
+                (c.criterion, c.metric, c.method, c.value_text, c.count, c.band,
                     c.points, c.weight, c.contribution, c.missing_text)
                 for c in Result(result.id).criteria]
         explanation = explain()
@@ -565,7 +565,7 @@ class RunResultTestCase(RunTestCase):
                     count_queries() as queries:
                 for result in Result.browse(ids[:number]):
                     for criterion_ in result.criteria:
-                        self.assertTrue(criterion_.name)
+                        self.assertTrue(criterion_.criterion)
             counts.append(len(queries))
             self.assertEqual(len(results), number)
         self.assertLessEqual(counts[1], counts[0] + 1)

@@ -1437,7 +1437,7 @@ class ResultCriterion(_DerivedMixin, ModelSQL, ModelView):
     missing = fields.Boolean("No Data")
     knock_out = fields.Boolean("Knock-out")
     band_number = fields.Integer("Band Number")
-    name = fields.Function(fields.Char("Criterion"), 'get_definition')
+    criterion = fields.Function(fields.Char("Criterion"), 'get_definition')
     metric = fields.Function(fields.Char("Measured By"), 'get_definition')
     method = fields.Function(fields.Char("Method"), 'get_definition')
     weight = fields.Function(fields.Numeric("Weight"), 'get_definition')
@@ -1518,7 +1518,7 @@ class ResultCriterion(_DerivedMixin, ModelSQL, ModelView):
             definition = definitions[run]['criteria'][criterion.position]
             metric, method = definition['metric'], definition['method']
             values = {
-                'name': definition['name'],
+                'criterion': definition['name'],
                 'metric': definition.get('label') or labels.get(
                     metric, metric),
                 'method': methods.get(method, method),
@@ -1581,6 +1581,7 @@ class Migration(_DerivedMixin, ModelSQL, ModelView):
             ('run', 'DESC'),
             ('previous_grade.rank', 'ASC NULLS FIRST'),
             ('final_grade.rank', 'ASC NULLS LAST'),
+            ('id', 'ASC'),
             ]
 
     @classmethod
