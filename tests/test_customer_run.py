@@ -525,8 +525,8 @@ class RunResultTestCase(RunTestCase):
         def explain():
             Result = pool.get('customer.grading.result')
             return [
-                (c.criterion, c.metric, c.method, c.value_text, c.count, c.band,
-                    c.points, c.weight, c.contribution, c.missing_text)
+                (c.criterion, c.metric, c.method, c.value_text, c.count,
+                    c.band, c.points, c.weight, c.contribution, c.missing_text)
                 for c in Result(result.id).criteria]
         explanation = explain()
         self.assertEqual(explanation, [
