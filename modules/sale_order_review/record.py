@@ -1,47 +1,27 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 import datetime as dt
-import html
 import json
-import re
 from collections import defaultdict
-from decimal import Decimal
 
 import dateutil.tz
 from sql import Column
 
 from trytond.i18n import gettext
-from trytond.model import Model, fields
-from trytond.model.exceptions import AccessError
-from trytond.modules.company import CompanyReport
+from trytond.model import fields
+from trytond.modules.company_department.report import Document, Texts
 from trytond.pool import Pool
 from trytond.transaction import Transaction, check_access, without_check_access
 
 
-class RecordMixin:
+class Record(Document):
     """Print what has been recorded of orders
 
     Everything comes from the evidence, nothing from what is configured now.
     """
-    __slots__ = ()
+    _model = 'sale.sale'
     # Whether the content that was reviewed is printed
     _with_content = True
-
-    @classmethod
-    def execute(cls, ids, data):
-        pool = Pool()
-        ActionReport = pool.get('ir.action.report')
-        if data.get('action_id') is None:
-            # There is one for each of the models
-            actions = ActionReport.search([
-                    ('report_name', '=', cls.__name__),
-                    ('model', '=', data.get('model') or 'sale.sale'),
-                    ], limit=1)
-            if not actions:
-                raise AccessError(gettext(
-                        'ir.msg_access_report_error', report=cls.__name__))
-            data = {**data, 'action_id': actions[0].id}
-        return super().execute(ids, data)
 
     @classmethod
     def check_access(cls, action, model, ids):
@@ -54,28 +34,21 @@ class RecordMixin:
 
     @classmethod
     def _execute(cls, records, header, data, action):
-        if action.report_name != cls.__name__:
-            raise AccessError(gettext(
-                    'ir.msg_access_report_error', report=cls.__name__))
         # Who reads the review reads all that was recorded of it
         with without_check_access():
-            return super()._execute(
-                records, header, {**data, 'title': action.name}, action)
+            return super()._execute(records, header, data, action)
 
     @classmethod
     def get_context(cls, records, header, data):
         context = super().get_context(records, header, data)
-        company = context['company']
         documents = []
         if records:
             documents = [
                 cls._get_document(r)
                 for r in records[0].__class__.browse(list(map(int, records)))]
-        evidence = Evidence(cls, company, documents)
+        evidence = Evidence(cls, context['company'], documents)
         context.update(
             evidence.get_context(),
-            title=data['title'],
-            language=Transaction().language.replace('_', '-'),
             documents=documents,
             with_content=cls._with_content)
         return context
@@ -95,43 +68,8 @@ class RecordMixin:
             'acknowledgements': [],
             }
 
-    @classmethod
-    def convert(cls, report, data, **kwargs):
-        if report.template_extension != 'html' or report.extension != 'pdf':
-            return super().convert(report, data, **kwargs)
-        content, problem = cls._convert_pdf(data)
-        if content:
-            return 'pdf', content
-        # Better than a document that cannot be read
-        head, body, content = re.split('(<body[^>]*>)', data, maxsplit=1)
-        return 'html', (
-            f'{head}{body}<p class="notice">{html.escape(problem)}</p>'
-            f'{content}')
 
-    @classmethod
-    def _convert_pdf(cls, data):
-        "Return the PDF or None and the text of why it cannot be made"
-        try:
-            import weasyprint
-        except (ImportError, OSError) as exception:
-            # OSError if only the library of Pango is missing
-            return None, gettext(
-                'sale_order_review.msg_record_no_pdf',
-                error=str(exception).split('\n')[0])
-        document = weasyprint.HTML(
-            string=data,
-            url_fetcher=weasyprint.URLFetcher(allowed_protocols={'data'}),
-            ).render()
-        content = document.write_pdf()
-        missing = {c for f in document.fonts.values() for c in f.missing}
-        if missing:
-            return None, gettext(
-                'sale_order_review.msg_record_no_font',
-                characters=' '.join(map(chr, sorted(missing)[:20])))
-        return content, None
-
-
-class OrderRecord(RecordMixin, CompanyReport):
+class OrderRecord(Record):
     __name__ = 'sale.review.record'
 
     @classmethod
@@ -148,7 +86,7 @@ class OrderRecord(RecordMixin, CompanyReport):
         return document
 
 
-class ContractRecord(RecordMixin, CompanyReport):
+class ContractRecord(Record):
     __name__ = 'sale.review.contract_record'
     _with_content = False
 
@@ -165,7 +103,7 @@ class ContractRecord(RecordMixin, CompanyReport):
         return document
 
 
-class ChangeRecord(RecordMixin, CompanyReport):
+class ChangeRecord(Record):
     __name__ = 'sale.review.change_record'
     _with_content = False
 
@@ -190,18 +128,14 @@ class ChangeRecord(RecordMixin, CompanyReport):
         return document
 
 
-class Evidence:
+class Evidence(Texts):
     "What has been recorded of the documents, as texts in one language"
+    messages = 'sale_order_review.msg_record'
 
     def __init__(self, Report, company, documents):
+        super().__init__(Report, company)
         pool = Pool()
-        Lang = pool.get('ir.lang')
         Signoff = pool.get('sale.review.signoff')
-        self.Report = Report
-        self.company = company
-        self.lang = Lang.get()
-        # What has been formatted already
-        self.labels, self.texts, self.choices = {}, {}, {}
         self.sales = list({d['sale'] for d in documents})
         self.amendments = [a for d in documents for a in d['amendments']]
         self.reviews = [r for d in documents for r in [
@@ -220,25 +154,8 @@ class Evidence:
         self.contents = self._read_contents()
 
     def get_context(self):
-        "Return what the template uses"
-        pool = Pool()
-        User = pool.get('res.user')
-        party = self.company.party if self.company else None
-        address = party.address_get() if party else None
         return {
-            'company_address': ' · '.join(filter(None, [
-                        ', '.join((
-                                address.full_address or '').splitlines())
-                        if address else None,
-                        *(f'{i.type_string} {i.code}'.strip()
-                            for i in (party.identifiers if party else []))])),
-            'printed': gettext('sale_order_review.msg_record_printed',
-                date=self.format(dt.datetime.now()),
-                user=User(Transaction().user).rec_name),
-            'get_label': self.get_label,
-            'get_text': self.get_text,
-            'get_rows': self.get_rows,
-            'get_columns': self.get_columns,
+            **super().get_context(),
             'get_note': self.get_note,
             'get_related': lambda signoff, name: self.related[signoff, name],
             'get_changes': lambda origin: self.changes[str(origin)],
@@ -271,91 +188,10 @@ class Evidence:
                 'by', 'at', 'revision'],
             }
 
-    # Texts
-
-    def get_label(self, record, name):
-        "Return the name of what is printed of the record"
-        key = (record.__name__, name)
-        if key not in self.labels:
-            if name in record._fields:
-                self.labels[key] = record.__names__(name)['field']
-            else:
-                self.labels[key] = gettext(
-                    f'sale_order_review.msg_record_{name}')
-        return self.labels[key]
-
-    def get_text(self, record, name):
-        "Return the text of what is printed of the record"
-        # Each round can have other values of a record
-        key = (record, id(record._values), name)
-        if key not in self.texts:
-            if (record.__name__, name) == (
-                    'sale.review.signoff', 'department'):
-                value = self.get_department(record)
-            elif name in record._fields:
-                value = getattr(record, name)
-            else:
-                value = getattr(self, f'_get_{name}')(record)
-            self.texts[key] = self.format(value, record, name)
-        return self.texts[key]
-
-    def get_rows(self, record, names):
-        """Return the rows of couples of label and text of what the record has,
-        two on a row unless they are long"""
-        rows = []
-        for name in names:
-            if name not in record._fields and not hasattr(
-                    self, f'_get_{name}'):
-                # Of a module that is not activated
-                continue
-            if text := self.get_text(record, name):
-                couple = (self.get_label(record, name), text)
-                if len(text) > 40 or '\n' in text:
-                    rows.append([couple, None])
-                elif rows and len(rows[-1]) == 1:
-                    rows[-1].append(couple)
-                else:
-                    rows.append([couple])
-        return [[c for c in row if c] for row in rows]
-
-    def get_columns(self, records, names):
-        "Return the names of what any of the records has"
-        return [
-            n for n in names if any(self.get_text(r, n) for r in records)]
-
-    def format(self, value, record=None, name=None):
-        "Return the text of the value, of the field of the record if it is one"
-        field = record._fields.get(name) if record else None
-        if value is None or value in ('', ()):
-            return ''
-        elif field and field._type in {
-                'boolean', 'selection', 'multiselection'}:
-            key = (record.__name__, name, value)
-            if key not in self.choices:
-                self.choices[key] = self._format_choice(value, record, name)
-            return self.choices[key]
-        elif isinstance(value, Model):
-            return value.rec_name
-        elif isinstance(value, dt.datetime):
-            timezone = self.company.timezone if self.company else None
-            return self.Report.format_datetime(
-                value, self.lang, timezone=timezone)
-        elif isinstance(value, dt.date):
-            return self.Report.format_date(value, self.lang)
-        elif isinstance(value, Decimal):
-            if currency := getattr(field, 'currency', None):
-                return self.lang.currency(
-                    value, getattr(record, currency), grouping=True)
-            return self.lang.format_number(value)
-        return str(value)
-
-    def _format_choice(self, value, record, name):
-        if record._fields[name]._type == 'boolean':
-            # SQLite has no booleans
-            return gettext(
-                'sale_order_review.msg_yes' if value
-                else 'sale_order_review.msg_no')
-        return record.__names__(name, record)['value']
+    def _get_value(self, record, name):
+        if (record.__name__, name) == ('sale.review.signoff', 'department'):
+            return self.get_department(record)
+        return super()._get_value(record, name)
 
     # What is not a field of what is printed
 
