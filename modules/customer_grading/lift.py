@@ -11,8 +11,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from .evaluation import POPULATION, Evaluator, Values
 
 HUNDRED = Decimal(100)
-# The values are compared with as many digits by the runs at most
-STEP = Decimal('0.0001')
+# With how many digits the runs measure at most
+DIGITS = 4
 _NUMBERS = {
     'definition': ['minimum_coverage', 'hysteresis'],
     'criterion': ['weight', 'minimum', 'maximum', 'knock_out_value'],
@@ -68,15 +68,20 @@ class Lift:
     threshold is that of the next better grade, score what must be reached for
     it, and missing what is missing to it. steps are for each criterion the
     couple of the next step and of the one that would suffice alone, None for
-    those that there are not."""
+    those that there are not.
+
+    ranks are the ranks of the grades by id, distributions what the criteria
+    are ranked by, and digits those with which the metrics are measured."""
     __slots__ = (
-        'definition', 'detail', 'threshold', 'score', 'missing', 'steps')
+        'definition', 'detail', 'digits', 'threshold', 'score', 'missing',
+        'steps')
 
     def __init__(self, definition, detail, score, computed, ranks=None,
-            distributions=None):
+            distributions=None, digits=None):
         # It is about the points: who is new gets older by itself
         self.definition = {**definition, 'new_customer_grade': None}
         self.detail = detail
+        self.digits = digits or {}
         evaluate = Evaluator(self.definition, ranks=ranks)
         self.threshold = self._get_threshold(computed, evaluate)
         self.score = self.missing = None
@@ -136,11 +141,13 @@ class Lift:
         value, count = detail.get('value'), detail['count'] or 1
         points = detail.get('points') or Decimal(0)
         method = definition['method']
+        unit = Decimal(1).scaleb(
+            -self.digits.get(definition['metric'], DIGITS))
         if detail.get('knock_out'):
-            yield self._get_knock_out(definition, detail)
+            yield self._get_knock_out(definition, detail, unit)
         if method == 'linear':
             yield from self._get_linear(
-                position, evaluate, points, count)
+                position, evaluate, points, count, unit)
         elif method in POPULATION:
             if distribution and distribution._values:
                 yield from self._get_ranked(
@@ -154,7 +161,7 @@ class Lift:
                 if step := self._reach(band, value):
                     inside = step.value
                     if step.operator == '<':
-                        inside -= STEP
+                        inside -= unit
                     yield step, (inside, count, None)
 
     @classmethod
@@ -167,15 +174,15 @@ class Lift:
             return Step('<', maximum)
 
     @classmethod
-    def _get_knock_out(cls, definition, detail):
+    def _get_knock_out(cls, definition, detail, unit):
         limit = definition['knock_out_value']
         if definition['knock_out_operator'] == '>=':
-            step, value = Step('<', limit), limit - STEP
+            step, value = Step('<', limit), limit - unit
         else:
-            step, value = Step('>', limit), limit + STEP
+            step, value = Step('>', limit), limit + unit
         return step, (value, detail['count'], detail.get('rank'))
 
-    def _get_linear(self, position, evaluate, points, count):
+    def _get_linear(self, position, evaluate, points, count, unit):
         criterion = evaluate.criteria[position]
         better = criterion.range > 0
         if (self.detail[position].get('points') is not None
@@ -190,15 +197,17 @@ class Lift:
             needed = points + (
                 (self.score * weight - total) / criterion.weight)
             if points < needed < HUNDRED:
-                yield self._get_linear_step(criterion, needed, better, count)
+                yield self._get_linear_step(
+                    criterion, needed, better, count, unit)
         if points < HUNDRED:
-            yield self._get_linear_step(criterion, HUNDRED, better, count)
+            yield self._get_linear_step(
+                criterion, HUNDRED, better, count, unit)
 
     @classmethod
-    def _get_linear_step(cls, criterion, points, better, count):
+    def _get_linear_step(cls, criterion, points, better, count, unit):
         value = (criterion.minimum + criterion.range * points / HUNDRED)
         value = value.quantize(
-            STEP, ROUND_CEILING if better else ROUND_FLOOR)
+            unit, ROUND_CEILING if better else ROUND_FLOOR)
         return (
             Step('>=' if better else '<=', value), (value, count, None))
 

@@ -103,6 +103,8 @@ class Cards(Texts):
         Result = pool.get('customer.grading.result')
         self.Criterion = pool.get('customer.grading.result.criterion')
         self.kinds = Metric.get_kinds()
+        self.digits = {
+            n: Metric.get_digits(n, company) for n, _ in Metric.get_metrics()}
         self.axes = Grade.fields_get(['axis'])['axis']['selection']
         self.reasons = dict(
             Result.fields_get(['reason'])['reason']['selection'])
@@ -256,7 +258,7 @@ class Cards(Texts):
             definition, detail, result.score,
             result.computed_grade.id if result.computed_grade else None,
             {i: g.rank for i, g in self.catalogue.items()},
-            self._get_distributions(result.run))
+            self._get_distributions(result.run), self.digits)
         return {
             'label': label,
             'result': result,

@@ -20,6 +20,9 @@ from trytond.wizard import StateAction, StateTransition, Wizard
 from .grade import AXES
 from .metric import SALE_STATES, number
 
+# More than there are axes
+_NUMBER = 10
+
 
 def get_period():
     "Return the first and the last date of the context, None without"
@@ -224,8 +227,12 @@ class Pareto(RevenueMixin, ModelView):
             *(g.grade.as_(n)
                 for g, n in zip(grades, ['class_', 'level', 'credit'])))
 
-    def get_rec_name(self, name):
-        return self.party.rec_name
+    @classmethod
+    def get_rec_name(cls, records, name):
+        pool = Pool()
+        Party = pool.get('party.party')
+        parties = Party.browse([r.party for r in records])
+        return {r.id: p.rec_name for r, p in zip(records, parties)}
 
     @classmethod
     def search_rec_name(cls, name, clause):
@@ -237,6 +244,7 @@ class ByGrade(RevenueMixin, ModelView):
     __name__ = 'customer.grading.reporting.grade'
 
     axis = fields.Selection(AXES, "Axis", sort=False)
+    axis_string = axis.translated('axis')
     grade = fields.Many2One('customer.grading.grade', "Grade")
     customers = fields.Integer(
         "Customers",
@@ -255,7 +263,7 @@ class ByGrade(RevenueMixin, ModelView):
     @classmethod
     def order_axis(cls, tables):
         table, _ = tables[None]
-        return [table.id % len(AXES)]
+        return [table.id % _NUMBER]
 
     @classmethod
     def _query(cls, company):
@@ -265,7 +273,7 @@ class ByGrade(RevenueMixin, ModelView):
                 Select([
                         Cast(Literal(i), 'INTEGER').as_('number'),
                         Cast(Literal(a), 'VARCHAR').as_('axis')])
-                for i, (a, _) in enumerate(AXES)))
+                for i, (a, _) in enumerate(AXES, 1)))
         party = Union(
             ordered.select(ordered.party.as_('party')),
             graded.select(graded.party.as_('party')))
@@ -276,7 +284,7 @@ class ByGrade(RevenueMixin, ModelView):
                 & (grade.axis == axes.axis))
             .join(revenue, 'LEFT', condition=revenue.party == party.party)
             .select(
-                (Coalesce(grade.grade, 0) * len(AXES) + axes.number).as_('id'),
+                (Coalesce(grade.grade, 0) * _NUMBER + axes.number).as_('id'),
                 axes.axis.as_('axis'),
                 grade.grade.as_('grade'),
                 Count(Literal(1)).as_('customers'),
