@@ -199,7 +199,7 @@ class Pareto(RevenueMixin, ModelView):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls._order = [('position', 'ASC')]
+        cls._order = [('position', 'ASC'), ('id', 'ASC')]
 
     @classmethod
     def _query(cls, company):
