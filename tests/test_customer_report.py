@@ -104,8 +104,8 @@ class CardTestCase(ReportTestCase):
                     criterion(
                         'sales_amount', 60, 'linear', 0, 100, name="Sales"),
                     criterion(
-                        'order_count', 40, 'band',
-                        (None, 20), (2, 50), (5, 100), name="Orders"),
+                        'order_count', 40, 'band', (None, 20), (2, 50),
+                        (5, 100), name="Orders"),
                     thresholds=thresholds, **values)))
 
     @with_company

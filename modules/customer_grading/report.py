@@ -140,7 +140,7 @@ class Cards(Texts):
         if not ModelAccess.check(name, 'read', raise_exception=False):
             return []
         records = []
-        for ids in grouped_slice(parties):
+        for ids in grouped_slice(parties, 1000):
             records.extend(Model.search([
                         ('company', '=', self.company.id),
                         ('party', 'in', list(ids)),
