@@ -525,8 +525,8 @@ class RunResultTestCase(RunTestCase):
         def explain():
             Result = pool.get('customer.grading.result')
             return [
-                (c.criterion, c.metric, c.method, c.value_text, c.count,
-                    c.band, c.points, c.weight, c.contribution, c.missing_text)
+                (c.name, c.metric, c.method, c.value_text, c.count, c.band,
+                    c.points, c.weight, c.contribution, c.missing_text)
                 for c in Result(result.id).criteria]
         explanation = explain()
         self.assertEqual(explanation, [
@@ -565,7 +565,7 @@ class RunResultTestCase(RunTestCase):
                     count_queries() as queries:
                 for result in Result.browse(ids[:number]):
                     for criterion_ in result.criteria:
-                        self.assertTrue(criterion_.criterion)
+                        self.assertTrue(criterion_.name)
             counts.append(len(queries))
             self.assertEqual(len(results), number)
         self.assertLessEqual(counts[1], counts[0] + 1)

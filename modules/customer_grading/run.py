@@ -12,7 +12,7 @@ from sql import Cast, Column, Literal, Null, Select, Union, Window
 from sql.aggregate import Count, Max, Min, Sum
 from sql.conditionals import Case, Coalesce, NullIf
 from sql.functions import CumeDist, Function, Round
-from sql.operators import BinaryOperator
+from sql.operators import BinaryOperator, Concat
 
 from trytond import backend
 from trytond.exceptions import UserError
@@ -66,6 +66,11 @@ class JSONArray(Function):
 class JSONExtract(Function):
     __slots__ = ()
     _function = 'json_extract'
+
+
+class JSONPath(Function):
+    __slots__ = ()
+    _function = 'jsonb_extract_path_text'
 
 
 class JSONText(BinaryOperator):
@@ -782,9 +787,13 @@ class Run(Workflow, ModelSQL, ModelView):
     def _compute(self, watched=False):
         "Compute the results"
         pool = Pool()
+        Metric = pool.get('customer.grading.metric')
         Scheme = pool.get('customer.grading.scheme')
         Scheme.check_usable([self.scheme])
         definition = Scheme.get_definition([self.scheme])[self.scheme]
+        labels = dict(Metric.get_metrics())
+        for criterion in definition['criteria']:
+            criterion['label'] = labels.get(criterion['metric'])
         distributions, ranked_in = {}, None
         if self.kind != 'full':
             ranked_in = self._check_distribution(definition)
@@ -1295,10 +1304,9 @@ class Result(EvidenceMixin, ModelSQL, ModelView):
     detail = fields.Text(
         "Detail", required=True, readonly=True,
         help="What each criterion gives, as JSON.")
-    criteria = fields.Function(
-        fields.Many2Many(
-            'customer.grading.result.criterion', None, None, "Criteria"),
-        'get_criteria')
+    criteria = fields.One2Many(
+        'customer.grading.result.criterion', 'result', "Criteria",
+        readonly=True)
     date = fields.Function(
         fields.Date("Date"), 'get_run', searcher='search_run')
     state = fields.Function(
@@ -1348,16 +1356,6 @@ class Result(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def search_run(cls, name, clause):
         return [('run.' + clause[0], *clause[1:])]
-
-    @classmethod
-    def get_criteria(cls, results, name):
-        # As many as the definition of the run has
-        criteria = {}
-        for result in results:
-            criteria[result.id] = [
-                result.id * POSITIONS + i
-                for i in range(len(json.loads(result.detail)))]
-        return criteria
 
     @classmethod
     def view_attributes(cls):
@@ -1437,7 +1435,7 @@ class ResultCriterion(_DerivedMixin, ModelSQL, ModelView):
     missing = fields.Boolean("No Data")
     knock_out = fields.Boolean("Knock-out")
     band_number = fields.Integer("Band Number")
-    criterion = fields.Function(fields.Char("Criterion"), 'get_definition')
+    name = fields.Char("Criterion")
     metric = fields.Function(fields.Char("Measured By"), 'get_definition')
     method = fields.Function(fields.Char("Method"), 'get_definition')
     weight = fields.Function(fields.Numeric("Weight"), 'get_definition')
@@ -1460,23 +1458,31 @@ class ResultCriterion(_DerivedMixin, ModelSQL, ModelView):
     def table_query(cls):
         pool = Pool()
         Result = pool.get('customer.grading.result')
-        result = Result.__table__()
+        Run = pool.get('customer.grading.run')
+        result, run = Result.__table__(), Run.__table__()
         where = Literal(True)
         scope = Transaction().context.get('_customer_grading_results')
         if scope is not None:
             where = fields.SQL_OPERATORS['in'](result.id, scope)
+        from_item = result.join(run, condition=result.run == run.id)
         if backend.name == 'sqlite':
             each = JSONEach(result.detail)
-            from_item = result.join(each, 'CROSS')
+            from_item = from_item.join(each, 'CROSS')
             position = each.key
+            name = JSONExtract(
+                run.definition,
+                Concat(Concat('$.criteria[', position), '].name'))
 
             def get(name):
                 return JSONExtract(each.value, f'$.{name}')
         else:
             each = JSONArray(Cast(result.detail, 'JSONB'))
             # Functions are lateral
-            from_item = result.join(each, 'CROSS')
+            from_item = from_item.join(each, 'CROSS')
             position = each.ordinality - 1
+            name = JSONPath(
+                Cast(run.definition, 'JSONB'), 'criteria',
+                Cast(position, 'TEXT'), 'name')
 
             def get(name):
                 return JSONText(each.value, name)
@@ -1485,6 +1491,7 @@ class ResultCriterion(_DerivedMixin, ModelSQL, ModelView):
             result.id.as_('result'),
             result.company.as_('company'),
             position.as_('position'),
+            name.as_('name'),
             cls.value.sql_cast(get('value')).as_('value'),
             cls.count.sql_cast(get('count')).as_('count'),
             cls.rank.sql_cast(get('rank')).as_('rank'),
@@ -1495,9 +1502,6 @@ class ResultCriterion(_DerivedMixin, ModelSQL, ModelView):
             (get('knock_out') != Null).as_('knock_out'),
             cls.band_number.sql_cast(get('band')).as_('band_number'),
             where=where)
-
-    def get_rec_name(self, name):
-        return self.name
 
     @classmethod
     def get_definition(cls, criteria, names):
@@ -1518,7 +1522,6 @@ class ResultCriterion(_DerivedMixin, ModelSQL, ModelView):
             definition = definitions[run]['criteria'][criterion.position]
             metric, method = definition['metric'], definition['method']
             values = {
-                'criterion': definition['name'],
                 'metric': definition.get('label') or labels.get(
                     metric, metric),
                 'method': methods.get(method, method),
