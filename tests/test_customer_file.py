@@ -185,6 +185,36 @@ class FileTestCase(CustomerTestCase):
         self.assertEqual(len(File.search([('completeness', '=', 1)])), 3)
 
     @with_company
+    def test_grades(self):
+        "Test files show the current grades and are found by them"
+        pool = Pool()
+        File = pool.get('customer.file')
+        Catalogue = pool.get('customer.grading.grade')
+        Grade = pool.get('customer.grade')
+        file, other = create_file("Acme"), create_file("Other")
+        a, b = Catalogue.search([
+                ('axis', '=', 'class'), ('code', 'in', ['A', 'B'])])
+        for grade, date in [(b, TODAY - DAY), (a, TODAY)]:
+            Grade.assign(
+                get_company(), 'class', {file.party.id: grade.id}, date,
+                'run')
+        file = File(file.id)
+        self.assertEqual(file.class_, a)
+        self.assertIsNone(file.level)
+        self.assertIsNone(File(other.id).class_)
+        for clause, found in [
+                (('class_', '=', a.id), [file]),
+                (('class_', '=', b.id), []),
+                (('class_', '!=', b.id), [file, other]),
+                (('class_', 'in', [a.id, b.id]), [file]),
+                (('class_', '=', None), [other]),
+                (('class_', '!=', None), [file]),
+                (('class_.code', '=', 'A'), [file]),
+                (('level', '=', a.id), []),
+                ]:
+            self.assertEqual(File.search([clause]), found, clause)
+
+    @with_company
     def test_managers(self):
         "Test managers have dates that do not overlap"
         pool = Pool()

@@ -813,10 +813,7 @@ class File(Workflow, ModelSQL, ModelView):
     def get_grades(cls, files, names):
         pool = Pool()
         grades = {n: dict.fromkeys([f.id for f in files]) for n in names}
-        try:
-            Grade = pool.get('customer.grade')
-        except KeyError:
-            return grades
+        Grade = pool.get('customer.grade')
         by_company = defaultdict(list)
         for file in files:
             by_company[file.company].append(file)
@@ -832,10 +829,7 @@ class File(Workflow, ModelSQL, ModelView):
     @classmethod
     def search_grade(cls, name, clause):
         pool = Pool()
-        try:
-            Grade = pool.get('customer.grade')
-        except KeyError:
-            return [('id', '=', -1)]
+        Grade = pool.get('customer.grade')
         _, operator, *value = clause
         nested = clause[0][len(name):]
         table = cls.__table__()
