@@ -621,21 +621,26 @@ class Run(Workflow, ModelSQL, ModelView):
         pool = Pool()
         Date = pool.get('ir.date')
         Grade = pool.get('customer.grade')
+        Override = pool.get('customer.grade.override')
         Result = pool.get('customer.grading.result')
         cursor = Transaction().connection.cursor()
-        table = Result.__table__()
-        cursor.execute(*table.select(
-                table.party, table.final_grade, table.id,
-                where=(table.run == self.id)
-                & (table.final_grade != Null)
-                # Overrides are applied when they are approved
-                & (table.reason != 'override')))
-        grades, results = {}, {}
-        for party, grade, result in cursor:
-            grades[party] = grade
-            results[party] = result
         with Transaction().set_context(company=self.company.id):
             today = Date.today()
+        # Those approved since the run was computed hold, and of those that
+        # ended since the computed grade comes into force
+        overridden = Override.get_active(self.company, self.axis, today)
+        table = Result.__table__()
+        grade = Case(
+            (table.reason == 'override', table.computed_grade),
+            else_=table.final_grade)
+        cursor.execute(*table.select(
+                table.party, grade, table.id,
+                where=(table.run == self.id) & (grade != Null)))
+        grades, results = {}, {}
+        for party, grade, result in cursor:
+            if party not in overridden:
+                grades[party] = grade
+                results[party] = result
         Grade.assign(
             self.company, self.axis, grades, today, 'run', result=results)
         try:
@@ -762,14 +767,15 @@ class Run(Workflow, ModelSQL, ModelView):
         if methods & POPULATION:
             return run
 
-    def _get_since(self):
+    @classmethod
+    def _get_since(cls, company, scheme, date):
         "Return since when the business counts as new"
-        run, = self.search([
-                ('company', '=', self.company.id),
-                ('scheme', '=', self.scheme.id),
+        run, = cls.search([
+                ('company', '=', company.id),
+                ('scheme', '=', scheme.id),
                 ('kind', 'in', ['full', 'changed']),
                 ('state', 'in', COMPUTED),
-                ('date', '<=', self.date),
+                ('date', '<=', date),
                 ], order=[('computed_at', 'DESC'), ('id', 'DESC')], limit=1)
         return run.started_at - MARGIN
 
@@ -781,7 +787,8 @@ class Run(Workflow, ModelSQL, ModelView):
             return sorted({p.id for p in self.parties})
         elif self.kind == 'changed':
             return Metric.get_changed(
-                self.company, self._get_since(),
+                self.company,
+                self._get_since(self.company, self.scheme, self.date),
                 {c['metric'] for c in definition['criteria']})
 
     def _compute(self, watched=False):
@@ -1147,6 +1154,7 @@ class Run(Workflow, ModelSQL, ModelView):
         Configuration = pool.get('customer.configuration')
         Date = pool.get('ir.date')
         Company = pool.get('company.company')
+        Metric = pool.get('customer.grading.metric')
         company = Transaction().context.get('company')
         if company is None:
             return
@@ -1173,7 +1181,10 @@ class Run(Workflow, ModelSQL, ModelView):
                     or last[0].date + relativedelta(months=interval)
                     <= today):
                 kind = 'full'
-            elif changed and last and last[0].state in COMPUTED:
+            elif (changed and last and last[0].state in COMPUTED
+                    and Metric.get_changed(
+                        company, cls._get_since(company, scheme, today),
+                        {c.metric for c in scheme.criteria})):
                 kind = 'changed'
             if kind:
                 runs.append(cls(
