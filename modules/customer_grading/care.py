@@ -18,7 +18,7 @@ from trytond.pyson import Date, Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import CareError
-from .file import check_read
+from .file import PartMixin, check_read
 
 _DATE = fields.Date("Date")
 _REACHED = ['investigated', 'approved']
@@ -84,19 +84,6 @@ class MineMixin(ModelStorage):
             ('employee', '=', None),
             ('employee', 'not in', employees),
             ]
-
-
-class PartMixin(ModelStorage):
-    """What has the access of the record to which it belongs
-
-    The export of data evaluates the rules on the records and takes those that
-    look into another model for true: here it reads the records first."""
-    __slots__ = ()
-
-    @classmethod
-    def export_data(cls, records, fields_names, header=False):
-        check_read(cls, records)
-        return super().export_data(records, fields_names, header=header)
 
 
 class PartyMixin(ModelStorage):

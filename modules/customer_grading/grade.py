@@ -3,7 +3,7 @@
 from collections import defaultdict
 from functools import wraps
 
-from sql import Null
+from sql import Literal, Null
 from sql.operators import Equal
 
 from trytond.i18n import gettext
@@ -16,9 +16,10 @@ from trytond.modules.company.model import (
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If
 from trytond.tools import grouped_slice
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import Transaction, check_access, without_check_access
 
 from .exceptions import GradeAccessError, OverrideError
+from .file import CustomerMixin
 
 AXES = [
     ('class', "Class"),
@@ -112,7 +113,7 @@ class GradingGrade(
                             grade=grade.name))
 
 
-class Grade(EvidenceMixin, ModelSQL, ModelView):
+class Grade(EvidenceMixin, CustomerMixin, ModelSQL, ModelView):
     """A grade that a customer has or had
 
     It holds from its start date and, once it is replaced, to the day before
@@ -317,7 +318,7 @@ class Grade(EvidenceMixin, ModelSQL, ModelView):
                         ]), company, today, {(axis, source)})
 
 
-class Override(Workflow, ModelSQL, ModelView):
+class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
     "The grade that a customer has for a time whatever the runs compute"
     __name__ = 'customer.grade.override'
 
@@ -919,9 +920,11 @@ class Party(metaclass=PoolMeta):
     customer_credit = fields.Function(
         fields.Many2One('customer.grading.grade', "Customer Credit"),
         'get_customer_grades', searcher='search_customer_grade')
-    customer_grades = fields.One2Many(
-        'customer.grade', 'party', "Customer Grades", readonly=True,
-        help="The grades that the customer has and had.")
+    customer_grades = fields.Function(
+        fields.One2Many(
+            'customer.grade', 'party', "Customer Grades",
+            help="The grades that the customer has and had."),
+        'get_customer_history', searcher='search_customer_history')
 
     @classmethod
     def get_customer_grades(cls, parties, names):
@@ -931,6 +934,8 @@ class Party(metaclass=PoolMeta):
         current = {}
         if company is not None and company >= 0:
             current = Grade.get_current(company, parties)
+            if 'customer_credit' in names:
+                cls._hide_credit(company, current)
         return {
             name: {
                 p.id: current.get(p.id, {}).get(_get_axis(name))
@@ -938,8 +943,20 @@ class Party(metaclass=PoolMeta):
             for name in names}
 
     @classmethod
+    def _hide_credit(cls, company, current):
+        "Remove the credit grades that the user may not read"
+        pool = Pool()
+        File = pool.get('customer.file')
+        readable = not Transaction().user or File.may_read_credit()
+        hidden = File.get_hidden(current) if readable else set()
+        for party, grades in current.items():
+            if not readable or (company, party) in hidden:
+                grades.pop('credit', None)
+
+    @classmethod
     def search_customer_grade(cls, name, clause):
         pool = Pool()
+        File = pool.get('customer.file')
         Grade = pool.get('customer.grade')
         nested = clause[0][len(name):]
         _, operator, value, *extra = clause
@@ -948,6 +965,11 @@ class Party(metaclass=PoolMeta):
             (table.axis == _get_axis(name))
             & Grade._current(
                 table, Transaction().context.get('company') or -1))
+        if name == 'customer_credit' and Transaction().user:
+            if File.may_read_credit():
+                where &= ~table.id.in_(Grade._get_hidden(File.hidden()))
+            else:
+                where &= Literal(False)
         graded = table.select(table.party, where=where)
         if not nested and value is None:
             return [('id', 'not in' if operator == '=' else 'in', graded)]
@@ -972,6 +994,50 @@ class Party(metaclass=PoolMeta):
             if without:
                 result = ['OR', *result, ('id', 'not in', graded)]
         return result
+
+    @classmethod
+    def _readable_grades(cls, domain, **kwargs):
+        "Search as the user, which Tryton does not do from other models"
+        pool = Pool()
+        Grade = pool.get('customer.grade')
+        ModelAccess = pool.get('ir.model.access')
+        with check_access():
+            if ModelAccess.check(
+                    Grade.__name__, 'read', raise_exception=False):
+                return Grade.search(domain, **kwargs)
+        with without_check_access():
+            return Grade.search([('id', '=', -1)], **kwargs)
+
+    @classmethod
+    def get_customer_history(cls, parties, name):
+        history = {p.id: [] for p in parties}
+        for grade in cls._readable_grades([('party', 'in', list(history))]):
+            history[grade.party.id].append(grade.id)
+        return history
+
+    @classmethod
+    def search_customer_history(cls, name, clause):
+        pool = Pool()
+        Grade = pool.get('customer.grade')
+        _, operator, *value = clause
+        nested = clause[0][len(name) + 1:]
+        negated = not nested and (
+            operator.startswith('not ') or operator == '!=')
+        if nested:
+            domain = [(nested, operator, *value)]
+        elif value == [None]:
+            domain, negated = [], not negated
+        elif operator.endswith('where'):
+            domain = value[0]
+        else:
+            if negated:
+                operator = '=' if operator == '!=' else operator[len('not '):]
+            target = 'rec_name' if isinstance(value[0], str) else 'id'
+            domain = [(target, operator, *value)]
+        query = cls._readable_grades(domain, order=[], query=True)
+        grade = Grade.__table__()
+        return [('id', 'not in' if negated else 'in', grade.select(
+                    grade.party, where=grade.id.in_(query)))]
 
     @classmethod
     def order_customer_class(cls, tables):

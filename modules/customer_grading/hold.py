@@ -17,6 +17,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import CreditBlockedError, CreditHoldError, CreditWarning
 from .exposure import format_amount
+from .file import CustomerMixin
 from .limit import (
     CreditEvidenceMixin, _check_credit_group, _get_employee, _group_users,
     _is_same_person, _recording)
@@ -89,7 +90,7 @@ class Check:
             for _, message, values in self.reasons)
 
 
-class Hold(CreditEvidenceMixin, ModelSQL, ModelView):
+class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
     "An order, or an amendment, that finance has to release"
     __name__ = 'sale.credit.hold'
 

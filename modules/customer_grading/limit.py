@@ -13,6 +13,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import LimitChangeError
 from .exposure import format_amount
+from .file import CustomerMixin
 
 
 def _recording():
@@ -93,7 +94,7 @@ class CreditEvidenceMixin(ModelStorage):
                 **cls.__names__(record=records[0])))
 
 
-class Change(CreditEvidenceMixin, ModelSQL, ModelView):
+class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
     "A change of the credit limit of a customer"
     __name__ = 'customer.credit.limit.change'
 

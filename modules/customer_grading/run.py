@@ -29,6 +29,7 @@ from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .evaluation import POPULATION, RANK, Distribution, Evaluator, Values
 from .exceptions import GradingRunAccessError, GradingRunError
+from .file import CustomerMixin, PartMixin
 from .grade import AXES, EvidenceMixin
 from .metric import SALE_STATES, number
 
@@ -1243,7 +1244,7 @@ class Progress(ModelSQL):
         cls._sql_indexes.add(Index(t, (t.run, Index.Equality())))
 
 
-class StoredDistribution(EvidenceMixin, ModelSQL, ModelView):
+class StoredDistribution(EvidenceMixin, PartMixin, ModelSQL, ModelView):
     "The value of a criterion and how much of the customers are up to it"
     __name__ = 'customer.grading.distribution'
 
@@ -1261,7 +1262,7 @@ class StoredDistribution(EvidenceMixin, ModelSQL, ModelView):
         cls._sql_indexes.add(Index(t, (t.run, Index.Equality())))
 
 
-class Result(EvidenceMixin, ModelSQL, ModelView):
+class Result(EvidenceMixin, CustomerMixin, ModelSQL, ModelView):
     __name__ = 'customer.grading.result'
 
     run = fields.Many2One(
@@ -1425,7 +1426,7 @@ class _DerivedMixin:
         raise NotImplementedError
 
 
-class ResultCriterion(_DerivedMixin, ModelSQL, ModelView):
+class ResultCriterion(_DerivedMixin, PartMixin, ModelSQL, ModelView):
     "What a criterion contributes to the score of a customer"
     __name__ = 'customer.grading.result.criterion'
 
