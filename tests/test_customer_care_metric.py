@@ -176,7 +176,10 @@ class CareMetricTestCase(CareTestCase):
                     'customer': files['complaining'].party.id,
                     'type': type_.id, 'date': today, 'state': 'approved'}])
 
-        def changed(*metrics, since=dt.datetime.now() - dt.timedelta(hours=1)):
+        hour = dt.timedelta(hours=1)
+
+        def changed(*metrics, since=None):
+            since = since or dt.datetime.now() - hour
             return Metric.get_changed(get_company(), since, set(metrics))
         for name, metric in zip(names, [
                     'assessment_industry', 'satisfaction_score',
@@ -184,7 +187,7 @@ class CareMetricTestCase(CareTestCase):
             with self.subTest(metric=metric):
                 self.assertEqual(changed(metric), [files[name].party.id])
                 self.assertEqual(changed(
-                        metric, since=dt.datetime.now() + dt.timedelta(1)), [])
+                        metric, since=dt.datetime.now() + hour), [])
         self.assertEqual(
             changed(*(m for m, _ in Metric.get_metrics())),
             sorted(f.party.id for f in files.values()))

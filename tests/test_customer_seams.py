@@ -4,19 +4,22 @@
 import datetime as dt
 from decimal import Decimal
 
-from trytond.modules.account_credit_limit.tests import (
-    test_module as account_credit_limit)
-from trytond.modules.sale_credit_limit.tests import (
-    test_module as sale_credit_limit)
+from trytond.model import ModelSingleton, ModelSQL, ModelView, fields
+from trytond.modules.account_credit_limit.tests import \
+    test_module as account_credit_limit
+from trytond.modules.sale_credit_limit.tests import \
+    test_module as sale_credit_limit
 from trytond.pool import Pool
-from trytond.tests.test_tryton import TestCase, activate_module
+from trytond.tests.test_tryton import (
+    TestCase, activate_module, with_transaction)
 from trytond.transaction import Transaction
 
-from .grading import client, company
-from .grading_run import TODAY, RunTestCase, add_receivable, add_sale, grade, party
+from .grading import company
+from .grading_run import (
+    TODAY, RunTestCase, add_receivable, add_sale, grade, party)
 from .review import as_user, get_notifications, on, with_company
-from .test_customer_run import DAY, apply, by_sales, compute, current, press
-from .test_customer_run import sell
+from .test_customer_run import DAY, apply, by_sales, compute, current, sell
+from .tools import extras_depend
 
 
 def override(name, code, days=30, axis='class'):
@@ -196,3 +199,71 @@ class StockTestCase(TestCase):
         .test_check_credit_limit)
     test_sale = (
         sale_credit_limit.SaleCreditLimitTestCase.test_check_credit_limit)
+
+
+class RegistryTestCase(TestCase):
+    "Test nothing of what all models need is forgotten"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        activate_module([
+                'customer_grading', *extras_depend('customer_grading')])
+
+    def iter_models(self):
+        pool = Pool()
+        IrModel = pool.get('ir.model')
+        for model in IrModel.search([('module', '=', 'customer_grading')]):
+            Model = pool.get(model.name)
+            if issubclass(Model, ModelSQL):
+                yield Model
+
+    @with_transaction()
+    def test_replace(self):
+        "Test each field of parties is replaced exactly once"
+        Replace = Pool().get('party.replace', type='wizard')
+        expected = [
+            (Model.__name__, name)
+            for Model in self.iter_models() if not callable(Model.table_query)
+            for name, field in Model._fields.items()
+            if isinstance(field, fields.Many2One)
+            and field.model_name == 'party.party']
+        self.assertTrue(expected)
+        ours = {m for m, _ in expected}
+        self.assertEqual(
+            sorted(f for f in Replace.fields_to_replace() if f[0] in ours),
+            sorted(expected))
+
+    @with_transaction()
+    def test_rules(self):
+        "Test what belongs to a company is only seen by its users"
+        pool = Pool()
+        Group = pool.get('ir.rule.group')
+        ruled = {
+            g.model for g in Group.search([('global_p', '=', True)])}
+        for Model in self.iter_models():
+            if not issubclass(Model, ModelView) or issubclass(
+                    Model, ModelSingleton):
+                continue
+            with self.subTest(model=Model.__name__):
+                self.assertTrue(
+                    Model.__name__ in ruled or Model.__access__
+                    or Model.__name__ in {
+                        'customer.grading.grade', 'customer.industry'})
+
+    @with_transaction()
+    def test_buttons(self):
+        "Test each button is only for some groups"
+        pool = Pool()
+        Button = pool.get('ir.model.button')
+        for Model in self.iter_models():
+            if Model.__name__ == 'sale.complaint.prevention':
+                # Whoever may change the complaint
+                continue
+            for name in getattr(Model, '_buttons', {}):
+                with self.subTest(model=Model.__name__, button=name):
+                    buttons = Button.search([
+                            ('model', '=', Model.__name__),
+                            ('name', '=', name),
+                            ])
+                    self.assertTrue(buttons and buttons[0].groups)

@@ -41,25 +41,34 @@ def recording():
 
 
 def get_employee(company):
-    "Return the current employee of the user if it is one of the company"
+    """Return the employee of the user in the company, the current one if it
+    is there"""
     pool = Pool()
-    Employee = pool.get('company.employee')
     User = pool.get('res.user')
-    UserEmployee = pool.get('res.user-company.employee')
     transaction = Transaction()
     with without_check_access():
-        if 'employee' in transaction.context:
-            id_ = transaction.context['employee']
-            if not UserEmployee.search([
-                        ('user', '=', transaction.user),
-                        ('employee', '=', id_),
-                        ], limit=1):
-                return
-        else:
-            user, = User.read([transaction.user], ['employee'])
-            id_ = user['employee']
-        if id_ and Employee(id_).company == company:
-            return Employee(id_)
+        user = User(transaction.user)
+        employees = [e for e in user.employees if e.company == company]
+        for employee in employees:
+            if employee.id == transaction.context.get('employee'):
+                return employee
+        if user.employee in employees:
+            return user.employee
+        return employees[0] if employees else None
+
+
+def is_same_person(user, employee=None):
+    """Return whether who acts is the user, or has an employee in common with
+    it, or is the employee"""
+    pool = Pool()
+    User = pool.get('res.user')
+    with without_check_access():
+        current = User(Transaction().user)
+        if user and (
+                user == current
+                or set(user.employees) & set(current.employees)):
+            return True
+        return bool(employee) and employee in current.employees
 
 
 def is_set(column):
@@ -91,14 +100,23 @@ class EvidenceMixin(ModelStorage):
     itself, whatever the rights of who asks"""
     __slots__ = ()
 
+    # The key of the context that opens it, and what tells that it is not
+    _evidence_key = '_customer_file'
+    _evidence_error = AccessError
+    _evidence_message = 'msg_evidence'
+
     @classmethod
     def check_modification(cls, mode, records, values=None, external=False):
         super().check_modification(
             mode, records, values=values, external=external)
-        if not Transaction().context.get('_customer_file'):
-            raise AccessError(gettext(
-                    f'customer_grading.msg_evidence_{mode}',
-                    **cls.__names__(record=records[0])))
+        if not Transaction().context.get(cls._evidence_key):
+            cls._deny_modification(mode, records)
+
+    @classmethod
+    def _deny_modification(cls, mode, records):
+        raise cls._evidence_error(gettext(
+                f'customer_grading.{cls._evidence_message}_{mode}',
+                **cls.__names__(record=records[0])))
 
 
 def get_file_access(records, names):

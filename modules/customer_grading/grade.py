@@ -8,8 +8,8 @@ from sql.operators import Equal
 
 from trytond.i18n import gettext
 from trytond.model import (
-    DeactivableMixin, Exclude, Index, ModelSQL, ModelStorage, ModelView,
-    Unique, Workflow, fields, sequence_ordered)
+    DeactivableMixin, Exclude, Index, ModelSQL, ModelView, Unique, Workflow,
+    fields, sequence_ordered)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import (
     employee_field, reset_employee, set_employee)
@@ -18,6 +18,7 @@ from trytond.pyson import Bool, Date, Eval, If
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, check_access, without_check_access
 
+from . import file
 from .exceptions import GradeAccessError, OverrideError
 from .file import CustomerMixin
 
@@ -42,23 +43,12 @@ def recorded(func):
     return wrapper
 
 
-class EvidenceMixin(ModelStorage):
-    """What is recorded of the grades: nobody creates, changes or deletes it
-    but the grading itself, whatever the rights of who asks"""
+class EvidenceMixin(file.EvidenceMixin):
+    "What is recorded of the grades"
     __slots__ = ()
 
-    @classmethod
-    def check_modification(cls, mode, records, values=None, external=False):
-        super().check_modification(
-            mode, records, values=values, external=external)
-        if not Transaction().context.get('_customer_grading'):
-            cls._deny_modification(mode, records)
-
-    @classmethod
-    def _deny_modification(cls, mode, records):
-        raise GradeAccessError(gettext(
-                f'customer_grading.msg_evidence_{mode}',
-                **cls.__names__(record=records[0])))
+    _evidence_key = '_customer_grading'
+    _evidence_error = GradeAccessError
 
 
 class GradingGrade(
@@ -554,7 +544,7 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
     @Workflow.transition('requested')
     @set_employee('requested_by')
     def request(cls, overrides):
-        cls._get_employees(overrides)
+        cls._check_employee(overrides)
         cls._check_dates(overrides)
         cls.write(overrides, {'requested_user': Transaction().user})
 
@@ -686,11 +676,9 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
         return by_company.items()
 
     @classmethod
-    def _get_employees(cls, overrides):
-        """Return the ids of the employees of the user
-
-        Raise OverrideError if the current one does not belong to the company
-        of the overrides, so that it is known who did it."""
+    def _check_employee(cls, overrides):
+        """Check that the current employee of the user belongs to the company
+        of the overrides, so that it is known who did it"""
         pool = Pool()
         User = pool.get('res.user')
         user = User(Transaction().user)
@@ -701,10 +689,6 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
                         'customer_grading.msg_override_employee',
                         override=override.rec_name,
                         company=override.company.rec_name))
-        employees = set(User.get_employees())
-        if user.employee:
-            employees.add(user.employee.id)
-        return employees
 
     @classmethod
     def _get_approving_group(cls, axis):
@@ -719,7 +703,7 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
         Group = pool.get('res.group')
         ModelData = pool.get('ir.model.data')
         User = pool.get('res.user')
-        cls._get_employees(overrides)
+        cls._check_employee(overrides)
         groups = User.get_groups()
         for override in overrides:
             group = ModelData.get_id(
@@ -732,10 +716,9 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
 
     @classmethod
     def _check_segregated(cls, overrides):
-        employees = cls._get_employees(overrides)
         for override in overrides:
-            if (override.requested_user.id == Transaction().user
-                    or override.requested_by.id in employees):
+            if file.is_same_person(
+                    override.requested_user, override.requested_by):
                 raise GradeAccessError(gettext(
                         'customer_grading.msg_override_segregated',
                         override=override.rec_name))
@@ -1074,33 +1057,3 @@ class Party(metaclass=PoolMeta):
 
 def _get_axis(name):
     return name[len('customer_'):]
-
-
-class PartyReplace(metaclass=PoolMeta):
-    __name__ = 'party.replace'
-
-    @classmethod
-    def fields_to_replace(cls):
-        return super().fields_to_replace() + [
-            ('customer.grade', 'party'),
-            ('customer.grade.override', 'party'),
-            ]
-
-    def transition_replace(self):
-        pool = Pool()
-        Grade = pool.get('customer.grade')
-        Grade.merge(self.ask.source, self.ask.destination)
-        return super().transition_replace()
-
-
-class PartyErase(metaclass=PoolMeta):
-    __name__ = 'party.erase'
-
-    def to_erase(self, party_id):
-        pool = Pool()
-        Override = pool.get('customer.grade.override')
-        return super().to_erase(party_id) + [
-            (Override, [('party', '=', party_id)], True,
-                ['reason', 'closing_reason'],
-                ['****', None]),
-            ]

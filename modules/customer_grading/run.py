@@ -29,7 +29,7 @@ from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .evaluation import POPULATION, RANK, Distribution, Evaluator, Values
 from .exceptions import GradingRunAccessError, GradingRunError
-from .file import CustomerMixin, PartMixin
+from .file import CustomerMixin, PartMixin, get_employee, is_same_person
 from .grade import AXES, EvidenceMixin
 from .metric import SALE_STATES, number
 
@@ -433,15 +433,6 @@ class Run(Workflow, ModelSQL, ModelView):
 
     # The buttons
 
-    def _get_employee(self):
-        "Return the employee of the company that the user is"
-        pool = Pool()
-        User = pool.get('res.user')
-        user = User(Transaction().user)
-        for employee in [user.employee, *(user.employees or [])]:
-            if employee and employee.company == self.company:
-                return employee
-
     @classmethod
     def _check_state(cls, runs, states):
         for run in runs:
@@ -483,7 +474,7 @@ class Run(Workflow, ModelSQL, ModelView):
 
     def start(self):
         "Record who computes the run"
-        employee = self._get_employee()
+        employee = get_employee(self.company)
         with _recording():
             self.__class__.write([self], {
                     'started_at': dt.datetime.now(),
@@ -507,13 +498,12 @@ class Run(Workflow, ModelSQL, ModelView):
         groups = set(User.get_groups())
         admin = ModelData.get_id('customer_grading', 'group_customer_admin')
         for run in runs:
-            employee = run._get_employee()
+            employee = get_employee(run.company)
             if not employee:
                 raise GradingRunError(gettext(
                         'customer_grading.msg_run_employee',
                         run=run.rec_name, company=run.company.rec_name))
-            if (employee == run.computed_by
-                    or transaction.user == run.computed_user.id):
+            if is_same_person(run.computed_user, run.computed_by):
                 raise GradingRunError(gettext(
                         'customer_grading.msg_run_segregated',
                         run=run.rec_name, employee=employee.rec_name))
@@ -544,7 +534,7 @@ class Run(Workflow, ModelSQL, ModelView):
         now = dt.datetime.now()
         for run in sorted(runs, key=lambda r: (r.computed_at, r.id)):
             run._check_apply()
-            employee = run._get_employee()
+            employee = get_employee(run.company)
             with without_check_access():
                 run._apply()
                 with _recording():
@@ -562,7 +552,7 @@ class Run(Workflow, ModelSQL, ModelView):
         cls._check_state(runs, ['draft', 'computed', 'approved'])
         now = dt.datetime.now()
         for run in runs:
-            employee = run._get_employee()
+            employee = get_employee(run.company)
             with _recording():
                 cls.write([run], {
                         'cancelled_by': employee.id if employee else None,
@@ -1676,17 +1666,6 @@ class Grade(metaclass=PoolMeta):
         t = cls.__table__()
         cls._sql_indexes.add(
             Index(t, (t.result, Index.Equality()), where=t.result != Null))
-
-
-class PartyReplace(metaclass=PoolMeta):
-    __name__ = 'party.replace'
-
-    @classmethod
-    def fields_to_replace(cls):
-        return super().fields_to_replace() + [
-            ('customer.grading.result', 'party'),
-            ('customer.grading.run-party.party', 'party'),
-            ]
 
 
 run_full_interval = fields.Integer(

@@ -8,8 +8,8 @@ from sql.operators import Equal
 
 from trytond.i18n import gettext
 from trytond.model import (
-    Exclude, Index, ModelSQL, ModelView, Unique, Workflow,
-    fields, sequence_ordered)
+    Exclude, Index, ModelSQL, ModelView, Unique, Workflow, fields,
+    sequence_ordered)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import employee_field, set_employee
 from trytond.pool import Pool
