@@ -142,3 +142,52 @@ class CareMetricTestCase(CareTestCase):
                 never.id: (0, 2),
                 only.id: (2, 1),
                 })
+
+    @with_company
+    def test_changed(self):
+        "Test who was assessed, asked, investigated or complained is found"
+        pool = Pool()
+        Assessment = pool.get('customer.assessment')
+        Complaint = pool.get('sale.complaint')
+        Employee = pool.get('company.employee')
+        Investigation = pool.get('customer.credit.investigation')
+        Metric = pool.get('customer.grading.metric')
+        Model = pool.get('ir.model')
+        Type = pool.get('sale.complaint.type')
+        names = ['assessed', 'asked', 'investigated', 'complaining']
+        files = {n: create_file(create_party(n)) for n in names}
+        today = dt.date.today()
+        with Transaction().set_context(
+                _customer_care=True, _customer_file=True):
+            Assessment.create([{
+                        'file': files['assessed'].id, 'state': 'done',
+                        'assessed_on': today, 'industry': 10}])
+            self.create_surveys(files['asked'], (today, 50, 'closed'))
+            Investigation.create([{
+                        'file': files['investigated'].id, 'state': 'done',
+                        'date': today,
+                        'investigator': Employee.search([], limit=1)[0].id,
+                        'done_at': dt.datetime.now(),
+                        'background': "A", 'sources': "B",
+                        'conclusion': "C", 'valid_until': today}])
+        model, = Model.search([('name', '=', 'sale.sale')])
+        type_, = Type.create([{'name': "Order", 'origin': model.id}])
+        Complaint.create([{
+                    'customer': files['complaining'].party.id,
+                    'type': type_.id, 'date': today, 'state': 'approved'}])
+
+        hour = dt.timedelta(hours=1)
+
+        def changed(*metrics, since=None):
+            since = since or dt.datetime.now() - hour
+            return Metric.get_changed(get_company(), since, set(metrics))
+        for name, metric in zip(names, [
+                    'assessment_industry', 'satisfaction_score',
+                    'external_rating', 'complaint_rate']):
+            with self.subTest(metric=metric):
+                self.assertEqual(changed(metric), [files[name].party.id])
+                self.assertEqual(changed(
+                        metric, since=dt.datetime.now() + hour), [])
+        self.assertEqual(
+            changed(*(m for m, _ in Metric.get_metrics())),
+            sorted(f.party.id for f in files.values()))

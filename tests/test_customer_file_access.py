@@ -3,6 +3,7 @@
 "Nobody sees or changes files of customers that are not theirs to see"
 import datetime as dt
 from contextlib import contextmanager
+from decimal import Decimal
 
 import pytest
 
@@ -660,3 +661,202 @@ def test_where(world):
             Pool().get('customer.file.manager').search(domain)
     with server('cara'):
         assert Pool().get('customer.file.manager').search(domain)
+
+
+GRADED = [
+    'customer.grade', 'customer.grade.override', 'customer.grading.result',
+    'customer.grading.result.criterion', 'customer.credit.limit.change',
+    'customer.credit.exposure', 'sale.credit.hold']
+
+
+@pytest.fixture(scope='module')
+def graded(world):
+    "Grade the customers, and let them have credit"
+    records = {}
+    with server() as transaction:
+        pool = Pool()
+        Catalogue = pool.get('customer.grading.grade')
+        Change = pool.get('customer.credit.limit.change')
+        Distribution = pool.get('customer.grading.distribution')
+        File = pool.get('customer.file')
+        Grade = pool.get('customer.grade')
+        Hold = pool.get('sale.credit.hold')
+        Override = pool.get('customer.grade.override')
+        Party = pool.get('party.party')
+        Result = pool.get('customer.grading.result')
+        Run = pool.get('customer.grading.run')
+        Sale = pool.get('sale.sale')
+        Scheme = pool.get('customer.grading.scheme')
+        scheme, = Scheme.search([
+                ('axis', '=', 'class'), ('company', '=', None)])
+        grades = {
+            a: Catalogue.search([('axis', '=', a)])[0]
+            for a in ['class', 'credit']}
+        for name, id_ in world.files.items():
+            file = File(id_)
+            company, party = file.company, file.party
+            with transaction.set_context(company=company.id):
+                for axis, grade in grades.items():
+                    Grade.assign(
+                        company, axis, {party.id: grade.id}, TODAY, 'run')
+                override, = Override.create([{
+                            'company': company.id, 'party': party.id,
+                            'axis': 'class', 'grade': grades['class'].id,
+                            'reason': f"Reason of {name}",
+                            'end_date': TODAY + dt.timedelta(days=1)}])
+                run, = Run.create([{
+                            'company': company.id, 'scheme': scheme.id,
+                            'kind': 'parties',
+                            'parties': [('add', [party.id])]}])
+                with transaction.set_context(
+                        _customer_grading=True, _customer_grading_run=True,
+                        _customer_credit=True):
+                    result, = Result.create([{
+                                'run': run.id, 'company': company.id,
+                                'axis': 'class', 'party': party.id,
+                                'reason': 'score', 'change': 'first',
+                                'detail': '[{"count": 1}]'}])
+                    distribution, = Distribution.create([{
+                                'run': run.id, 'position': 0,
+                                'value': Decimal(1)}])
+                    sale, = Sale.create([{'party': party.id}])
+                    hold, = Hold.create([{
+                                'company': company.id, 'origin': str(sale),
+                                'sale': sale.id, 'party': party.id,
+                                'reasons': "Suspended", 'kinds': [],
+                                'currency': company.currency.id,
+                                'amount': Decimal(1),
+                                'held_at': dt.datetime.now()}])
+                change, = Change.create([{
+                            'party': party.id, 'new': Decimal(5),
+                            'reason': "Good"}])
+                Party.set_credit_limits(company, {party.id: Decimal(7)})
+                own, = Scheme.copy([scheme])
+            records[name] = {
+                'customer.grade': [
+                    g.id for g in Grade.search([('party', '=', party.id)])],
+                'customer.grade.override': [override.id],
+                'customer.grading.result': [result.id],
+                'customer.grading.result.criterion': [result.id * 100],
+                'customer.credit.limit.change': [change.id],
+                'customer.credit.exposure': [
+                    company.id * 1_000_000_000 + party.id],
+                'sale.credit.hold': [hold.id],
+                'credit': Grade.search([
+                        ('party', '=', party.id),
+                        ('axis', '=', 'credit')])[0].id,
+                'party': party.id,
+                'lines': {
+                    'customer.grading.distribution': [distribution.id],
+                    'customer.grading.criterion': [
+                        c.id for c in own.criteria],
+                    'customer.grading.band': [
+                        b.id for c in own.criteria for b in c.bands],
+                    'customer.grading.threshold': [
+                        t.id for t in own.thresholds],
+                    },
+                }
+    return records
+
+
+# Those who sell see of the grades what is not credit, and all the holds
+GRADED_CLOSED = {
+    'ann': set(GRADED),
+    'sam': set(GRADED) - {
+        'customer.grade', 'customer.grade.override', 'sale.credit.hold'},
+    }
+SELLING = {'cara', 'mia', 'exi', 'sam', 'fin', 'ben'}
+
+
+@pytest.mark.parametrize('login', SEEN)
+@pytest.mark.parametrize('model', GRADED)
+def test_graded(world, graded, login, model):
+    "What is known of confidential customers is as confidential as their files"
+    client = world[login]
+    own = {"Foreign"} if login == 'ben' else set(graded) - {"Foreign"}
+    closed = model in GRADED_CLOSED.get(login, set())
+    everything = [i for parts in graded.values() for i in parts[model]]
+    expected = set()
+    for name in own if not closed else []:
+        ids = set(graded[name][model])
+        if model == 'customer.grade':
+            if login == 'sam' or name not in SEEN[login]:
+                ids.discard(graded[name]['credit'])
+        elif model == 'sale.credit.hold':
+            if login not in SELLING and name not in SEEN[login]:
+                continue
+        elif name not in SEEN[login]:
+            continue
+        expected |= ids
+    if closed:
+        with pytest.raises(Fault):
+            client(f'{model}.search', [], 0, None, None)
+    else:
+        found = client(
+            f'{model}.search', [('id', 'in', everything)], 0, None, None)
+        assert set(found) == expected
+        assert len(client(
+                f'{model}.export_data', found, ['rec_name'], False)
+            ) == len(expected)
+    for id_ in set(everything) - expected:
+        for context in [{}, {'_check_access': False}, {'user': 1}]:
+            for call in [
+                    (f'{model}.read', [id_], ['id']),
+                    (f'{model}.export_data', [id_], ['rec_name'], False)]:
+                with pytest.raises(Fault):
+                    client(*call, **context)
+
+
+@pytest.mark.parametrize('login', SEEN)
+def test_graded_party(world, graded, login):
+    "Class and level are seen of all customers, credit by who reads the file"
+    client = world[login]
+    company = "Foreign" if login == 'ben' else None
+    own = {company} if company else set(graded) - {"Foreign"}
+    credit = SEEN[login] if login != 'sam' else set()
+    ids = [parts['party'] for parts in graded.values()]
+    parties = client(
+        'party.party.read', ids,
+        ['name', 'customer_class', 'customer_credit'])
+    assert {p['name'] for p in parties if p['customer_class']} == own
+    assert {p['name'] for p in parties if p['customer_credit']} == credit
+    for domain in [
+            [('customer_credit', '!=', None)],
+            [('customer_credit', '=', "A")],
+            [('customer_credit.code', '=', "A")],
+            ]:
+        found = client('party.party.search', [
+                ('id', 'in', ids), domain], 0, None, None)
+        assert {
+            p['name'] for p in parties if p['id'] in found} == credit, domain
+    if login == 'ann':
+        return
+    for clause, expected in [
+            (('customer_grades.axis', '=', 'credit'), credit),
+            (('customer_grades.axis', '=', 'class'), own),
+            (('customer_grades', 'where', [('axis', '=', 'credit')]), credit),
+            (('customer_grades', '!=', None), own),
+            (('customer_grades', '=', None), set(graded) - own),
+            ]:
+        found = client(
+            'party.party.search', [('id', 'in', ids), clause], 0, None, None)
+        assert {
+            p['name'] for p in parties if p['id'] in found} == expected, clause
+    histories = client('party.party.read', ids, ['customer_grades'])
+    assert {i for p in histories for i in p['customer_grades']} == {
+        i for n in own for i in graded[n]['customer.grade']
+        if n in credit or i != graded[n]['credit']}
+
+
+@pytest.mark.parametrize('login', ['cara', 'adam', 'audi', 'conny'])
+def test_graded_lines(world, graded, login):
+    "The lines of another company cannot be exported by their ids"
+    client = world[login]
+    for model, ids in graded["Normal"]['lines'].items():
+        assert ids
+        client(f'{model}.export_data', ids, ['id'], False)
+    for model, ids in graded["Foreign"]['lines'].items():
+        with pytest.raises(Fault):
+            client(f'{model}.export_data', ids, ['id'], False)
+        with pytest.raises(Fault):
+            client(f'{model}.read', ids, ['id'])

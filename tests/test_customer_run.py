@@ -716,6 +716,9 @@ class RunResultTestCase(RunTestCase):
         self.assertEqual(schedule(), [])
         configuration.set_multivalue(
             'run_changed', True, company=company().id)
+        add_sale(
+            party("Acme"), TODAY - DAY, 10,
+            create_date=dt.datetime.now() + DAY)
         self.assertEqual(schedule(), [('changed', 'computed')])
         with on(TODAY + 100 * DAY):
             self.assertEqual(schedule(), [('full', 'computed')])

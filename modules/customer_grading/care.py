@@ -18,7 +18,8 @@ from trytond.pyson import Date, Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import CareError
-from .file import check_read
+from .file import PartMixin, check_read
+from .file import get_employee as find_employee
 
 _DATE = fields.Date("Date")
 _REACHED = ['investigated', 'approved']
@@ -35,25 +36,12 @@ def recording(func):
 
 def get_employee(company):
     "Return the employee of the user in the company, or raise CareError"
-    pool = Pool()
-    Employee = pool.get('company.employee')
-    User = pool.get('res.user')
-    with without_check_access():
-        for employee in Employee.browse(list(User.get_employees() or [])):
-            if employee.company == company:
-                return employee
+    employee = find_employee(company)
+    if not employee:
         raise CareError(gettext(
                 'customer_grading.msg_care_employee',
                 company=company.rec_name))
-
-
-def is_user(employee, user=None):
-    "Return whether the employee or the user is the one who asks"
-    pool = Pool()
-    User = pool.get('res.user')
-    return bool(
-        (employee and employee.id in (User.get_employees() or []))
-        or (user and user.id == Transaction().user))
+    return employee
 
 
 class MineMixin(ModelStorage):
@@ -84,19 +72,6 @@ class MineMixin(ModelStorage):
             ('employee', '=', None),
             ('employee', 'not in', employees),
             ]
-
-
-class PartMixin(ModelStorage):
-    """What has the access of the record to which it belongs
-
-    The export of data evaluates the rules on the records and takes those that
-    look into another model for true: here it reads the records first."""
-    __slots__ = ()
-
-    @classmethod
-    def export_data(cls, records, fields_names, header=False):
-        check_read(cls, records)
-        return super().export_data(records, fields_names, header=header)
 
 
 class PartyMixin(ModelStorage):
@@ -517,49 +492,3 @@ class Attachment(metaclass=PoolMeta):
         if isinstance(resource, pool.get('customer.survey')):
             evidence |= resource.state in {'answered', 'closed'}
         return evidence
-
-
-class Replace(metaclass=PoolMeta):
-    __name__ = 'party.replace'
-
-    @classmethod
-    def fields_to_replace(cls):
-        return super().fields_to_replace() + [
-            ('customer.visit', 'contact'),
-            ('customer.intelligence', 'party'),
-            ('customer.intelligence', 'reporter_party'),
-            ]
-
-
-class Erase(metaclass=PoolMeta):
-    __name__ = 'party.erase'
-
-    def to_erase(self, party_id):
-        pool = Pool()
-        Answer = pool.get('customer.survey.answer')
-        Assessment = pool.get('customer.assessment')
-        Intelligence = pool.get('customer.intelligence')
-        Survey = pool.get('customer.survey')
-        Visit = pool.get('customer.visit')
-        file = ('file.party', '=', party_id)
-        return super().to_erase(party_id) + [
-            (Visit, ['OR', file, ('contact', '=', party_id)], True,
-                ['purpose', 'contacts', 'report', 'cancel_reason'],
-                [None] * 4),
-            (Survey, [file], True,
-                ['email', 'token', 'answered_with', 'analysis'],
-                [None] * 4),
-            (Answer, [('survey.file.party', '=', party_id)], True,
-                ['text'],
-                [None]),
-            (Assessment, [file], True,
-                ['remark'],
-                [None]),
-            (Intelligence, [
-                    'OR', file,
-                    ('party', '=', party_id),
-                    ('reporter_party', '=', party_id),
-                    ], True,
-                ['subject', 'text', 'opinion', 'outcome'],
-                ['****', '****', None, None]),
-            ]

@@ -19,6 +19,7 @@ from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import ExposureError
+from .file import CustomerMixin
 
 # The limit of those who have more of the limit than this is nearly used up
 USAGE = Decimal('0.8')
@@ -492,7 +493,7 @@ def format_amount(amount, currency):
     return f'{currency.code} {text}'
 
 
-class Exposure(ModelSQL, ModelView):
+class Exposure(CustomerMixin, ModelSQL, ModelView):
     "What the customers owe and will owe, against their limits"
     __name__ = 'customer.credit.exposure'
 
@@ -533,6 +534,14 @@ class Exposure(ModelSQL, ModelView):
     @classmethod
     def get_currency(cls, records, name):
         return {r.id: r.company.currency.id for r in records}
+
+    @classmethod
+    def _get_id(cls, table):
+        return Cast(table.company, 'BIGINT') * 1_000_000_000 + table.party
+
+    @classmethod
+    def _get_hidden(cls, hidden):
+        return hidden.select(cls._get_id(hidden))
 
     def get_rec_name(self, name):
         return self.party.rec_name
@@ -615,8 +624,7 @@ class Exposure(ModelSQL, ModelView):
                         limit=1))).as_('credit_limit')))
         exposure = with_limit.receivable + with_limit.orders
         return with_limit.select(
-            (Cast(with_limit.company, 'BIGINT') * 1_000_000_000
-                + with_limit.party).as_('id'),
+            cls._get_id(with_limit).as_('id'),
             with_limit.party.as_('party'),
             with_limit.company.as_('company'),
             cls.credit_limit.sql_cast(with_limit.credit_limit).as_(

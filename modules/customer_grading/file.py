@@ -23,7 +23,7 @@ from trytond.modules.company.model import CompanyValueMixin
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If, PYSONEncoder
-from trytond.tools import sqlite_apply_types
+from trytond.tools import grouped_slice, sqlite_apply_types
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import StateAction, Wizard
 
@@ -41,25 +41,34 @@ def recording():
 
 
 def get_employee(company):
-    "Return the current employee of the user if it is one of the company"
+    """Return the employee of the user in the company, the current one if it
+    is there"""
     pool = Pool()
-    Employee = pool.get('company.employee')
     User = pool.get('res.user')
-    UserEmployee = pool.get('res.user-company.employee')
     transaction = Transaction()
     with without_check_access():
-        if 'employee' in transaction.context:
-            id_ = transaction.context['employee']
-            if not UserEmployee.search([
-                        ('user', '=', transaction.user),
-                        ('employee', '=', id_),
-                        ], limit=1):
-                return
-        else:
-            user, = User.read([transaction.user], ['employee'])
-            id_ = user['employee']
-        if id_ and Employee(id_).company == company:
-            return Employee(id_)
+        user = User(transaction.user)
+        employees = [e for e in user.employees if e.company == company]
+        for employee in employees:
+            if employee.id == transaction.context.get('employee'):
+                return employee
+        if user.employee in employees:
+            return user.employee
+        return employees[0] if employees else None
+
+
+def is_same_person(user, employee=None):
+    """Return whether who acts is the user, or has an employee in common with
+    it, or is the employee"""
+    pool = Pool()
+    User = pool.get('res.user')
+    with without_check_access():
+        current = User(Transaction().user)
+        if user and (
+                user == current
+                or set(user.employees) & set(current.employees)):
+            return True
+        return bool(employee) and employee in current.employees
 
 
 def is_set(column):
@@ -91,14 +100,23 @@ class EvidenceMixin(ModelStorage):
     itself, whatever the rights of who asks"""
     __slots__ = ()
 
+    # The key of the context that opens it, and what tells that it is not
+    _evidence_key = '_customer_file'
+    _evidence_error = AccessError
+    _evidence_message = 'msg_evidence'
+
     @classmethod
     def check_modification(cls, mode, records, values=None, external=False):
         super().check_modification(
             mode, records, values=values, external=external)
-        if not Transaction().context.get('_customer_file'):
-            raise AccessError(gettext(
-                    f'customer_grading.msg_evidence_{mode}',
-                    **cls.__names__(record=records[0])))
+        if not Transaction().context.get(cls._evidence_key):
+            cls._deny_modification(mode, records)
+
+    @classmethod
+    def _deny_modification(cls, mode, records):
+        raise cls._evidence_error(gettext(
+                f'customer_grading.{cls._evidence_message}_{mode}',
+                **cls.__names__(record=records[0])))
 
 
 def get_file_access(records, names):
@@ -196,6 +214,59 @@ class FileMixin(ModelStorage):
                     'customer_grading.msg_file_part_move',
                     file=records[0].file.rec_name,
                     **cls.__names__(record=records[0])))
+
+
+class PartMixin(ModelStorage):
+    """What has the access of the record to which it belongs
+
+    The export of data evaluates the rules on the records and takes those that
+    look into another model for true: here it reads the records first."""
+    __slots__ = ()
+
+    @classmethod
+    def export_data(cls, records, fields_names, header=False):
+        check_read(cls, records)
+        return super().export_data(records, fields_names, header=header)
+
+
+class CustomerMixin(ModelStorage):
+    """What is about a customer, and confidential like its file if the company
+    has one of it"""
+    __slots__ = ()
+
+    file_readable = fields.Function(
+        fields.Boolean(lazy_gettext('customer_grading.msg_file_readable')),
+        'get_file_readable', searcher='search_file_readable')
+
+    @classmethod
+    def get_file_readable(cls, records, name):
+        pool = Pool()
+        File = pool.get('customer.file')
+        with without_check_access():
+            customers = {
+                r.id: (int(r.company), int(r.party))
+                for r in cls.browse(records)}
+        hidden = File.get_hidden(p for _, p in customers.values())
+        return {i: c not in hidden for i, c in customers.items()}
+
+    @classmethod
+    def search_file_readable(cls, name, clause):
+        pool = Pool()
+        File = pool.get('customer.file')
+        _, operator, value = clause
+        readable = (operator == '=') == bool(value)
+        return [('id', 'not in' if readable else 'in',
+                cls._get_hidden(File.hidden()))]
+
+    @classmethod
+    def _get_hidden(cls, hidden):
+        """Return the query of the ids of the records about the customers that
+        are hidden, a query of company and party"""
+        table = cls.__table__()
+        return table.join(
+            hidden, condition=(hidden.party == table.party)
+            & (hidden.company == table.company)
+            ).select(table.id)
 
 
 _selection_cache = Cache('customer.file.selection', context=False)
@@ -676,6 +747,50 @@ class File(Workflow, ModelSQL, ModelView):
             if ModelAccess.check(cls.__name__, 'read', raise_exception=False):
                 return cls.search(domain, order=[], query=query)
         return cls.search([('id', '=', -1)], order=[], query=query)
+
+    @classmethod
+    def hidden(cls):
+        """Return the query of company and party of the customers whose files
+        the user may not read"""
+        transaction = Transaction()
+        # The rules are evaluated as root
+        user = transaction.user or transaction.context.get('user')
+        table = cls.__table__()
+        where = table.confidentiality != 'normal'
+        if user:
+            with transaction.set_user(user):
+                readable = cls.search_readable(
+                    [('confidentiality', '!=', 'normal')], query=True)
+            where &= ~table.id.in_(readable)
+        else:
+            where = Literal(False)
+        return table.select(table.company, table.party, where=where)
+
+    @classmethod
+    def get_hidden(cls, parties):
+        """Return the set of couples of company and party of those of the
+        parties whose files the user may not read"""
+        cursor = Transaction().connection.cursor()
+        hidden = set()
+        for ids in grouped_slice({int(p) for p in parties}, 2000):
+            query = cls.hidden()
+            table, = query.from_
+            query.where &= fields.SQL_OPERATORS['in'](table.party, list(ids))
+            cursor.execute(*query)
+            hidden.update(cursor)
+        return hidden
+
+    @classmethod
+    def may_read_credit(cls):
+        "Return whether the user may read the credit of customers"
+        pool = Pool()
+        ModelAccess = pool.get('ir.model.access')
+        ModelFieldAccess = pool.get('ir.model.field.access')
+        with check_access():
+            return bool(
+                ModelAccess.check(cls.__name__, 'read', raise_exception=False)
+                and ModelFieldAccess.check(
+                    cls.__name__, ['credit'], 'read', raise_exception=False))
 
     @classmethod
     def search_from(cls, Model, field, name, clause):

@@ -3,22 +3,24 @@
 from collections import defaultdict
 from functools import wraps
 
-from sql import Null
+from sql import Literal, Null
 from sql.operators import Equal
 
 from trytond.i18n import gettext
 from trytond.model import (
-    DeactivableMixin, Exclude, Index, ModelSQL, ModelStorage, ModelView,
-    Unique, Workflow, fields, sequence_ordered)
+    DeactivableMixin, Exclude, Index, ModelSQL, ModelView, Unique, Workflow,
+    fields, sequence_ordered)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import (
     employee_field, reset_employee, set_employee)
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If
 from trytond.tools import grouped_slice
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import Transaction, check_access, without_check_access
 
+from . import file
 from .exceptions import GradeAccessError, OverrideError
+from .file import CustomerMixin
 
 AXES = [
     ('class', "Class"),
@@ -41,23 +43,12 @@ def recorded(func):
     return wrapper
 
 
-class EvidenceMixin(ModelStorage):
-    """What is recorded of the grades: nobody creates, changes or deletes it
-    but the grading itself, whatever the rights of who asks"""
+class EvidenceMixin(file.EvidenceMixin):
+    "What is recorded of the grades"
     __slots__ = ()
 
-    @classmethod
-    def check_modification(cls, mode, records, values=None, external=False):
-        super().check_modification(
-            mode, records, values=values, external=external)
-        if not Transaction().context.get('_customer_grading'):
-            cls._deny_modification(mode, records)
-
-    @classmethod
-    def _deny_modification(cls, mode, records):
-        raise GradeAccessError(gettext(
-                f'customer_grading.msg_evidence_{mode}',
-                **cls.__names__(record=records[0])))
+    _evidence_key = '_customer_grading'
+    _evidence_error = GradeAccessError
 
 
 class GradingGrade(
@@ -112,7 +103,7 @@ class GradingGrade(
                             grade=grade.name))
 
 
-class Grade(EvidenceMixin, ModelSQL, ModelView):
+class Grade(EvidenceMixin, CustomerMixin, ModelSQL, ModelView):
     """A grade that a customer has or had
 
     It holds from its start date and, once it is replaced, to the day before
@@ -317,7 +308,7 @@ class Grade(EvidenceMixin, ModelSQL, ModelView):
                         ]), company, today, {(axis, source)})
 
 
-class Override(Workflow, ModelSQL, ModelView):
+class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
     "The grade that a customer has for a time whatever the runs compute"
     __name__ = 'customer.grade.override'
 
@@ -553,7 +544,7 @@ class Override(Workflow, ModelSQL, ModelView):
     @Workflow.transition('requested')
     @set_employee('requested_by')
     def request(cls, overrides):
-        cls._get_employees(overrides)
+        cls._check_employee(overrides)
         cls._check_dates(overrides)
         cls.write(overrides, {'requested_user': Transaction().user})
 
@@ -685,11 +676,9 @@ class Override(Workflow, ModelSQL, ModelView):
         return by_company.items()
 
     @classmethod
-    def _get_employees(cls, overrides):
-        """Return the ids of the employees of the user
-
-        Raise OverrideError if the current one does not belong to the company
-        of the overrides, so that it is known who did it."""
+    def _check_employee(cls, overrides):
+        """Check that the current employee of the user belongs to the company
+        of the overrides, so that it is known who did it"""
         pool = Pool()
         User = pool.get('res.user')
         user = User(Transaction().user)
@@ -700,10 +689,6 @@ class Override(Workflow, ModelSQL, ModelView):
                         'customer_grading.msg_override_employee',
                         override=override.rec_name,
                         company=override.company.rec_name))
-        employees = set(User.get_employees())
-        if user.employee:
-            employees.add(user.employee.id)
-        return employees
 
     @classmethod
     def _get_approving_group(cls, axis):
@@ -718,7 +703,7 @@ class Override(Workflow, ModelSQL, ModelView):
         Group = pool.get('res.group')
         ModelData = pool.get('ir.model.data')
         User = pool.get('res.user')
-        cls._get_employees(overrides)
+        cls._check_employee(overrides)
         groups = User.get_groups()
         for override in overrides:
             group = ModelData.get_id(
@@ -731,10 +716,9 @@ class Override(Workflow, ModelSQL, ModelView):
 
     @classmethod
     def _check_segregated(cls, overrides):
-        employees = cls._get_employees(overrides)
         for override in overrides:
-            if (override.requested_user.id == Transaction().user
-                    or override.requested_by.id in employees):
+            if file.is_same_person(
+                    override.requested_user, override.requested_by):
                 raise GradeAccessError(gettext(
                         'customer_grading.msg_override_segregated',
                         override=override.rec_name))
@@ -919,9 +903,11 @@ class Party(metaclass=PoolMeta):
     customer_credit = fields.Function(
         fields.Many2One('customer.grading.grade', "Customer Credit"),
         'get_customer_grades', searcher='search_customer_grade')
-    customer_grades = fields.One2Many(
-        'customer.grade', 'party', "Customer Grades", readonly=True,
-        help="The grades that the customer has and had.")
+    customer_grades = fields.Function(
+        fields.One2Many(
+            'customer.grade', 'party', "Customer Grades",
+            help="The grades that the customer has and had."),
+        'get_customer_history', searcher='search_customer_history')
 
     @classmethod
     def get_customer_grades(cls, parties, names):
@@ -931,6 +917,8 @@ class Party(metaclass=PoolMeta):
         current = {}
         if company is not None and company >= 0:
             current = Grade.get_current(company, parties)
+            if 'customer_credit' in names:
+                cls._hide_credit(company, current)
         return {
             name: {
                 p.id: current.get(p.id, {}).get(_get_axis(name))
@@ -938,8 +926,20 @@ class Party(metaclass=PoolMeta):
             for name in names}
 
     @classmethod
+    def _hide_credit(cls, company, current):
+        "Remove the credit grades that the user may not read"
+        pool = Pool()
+        File = pool.get('customer.file')
+        readable = not Transaction().user or File.may_read_credit()
+        hidden = File.get_hidden(current) if readable else set()
+        for party, grades in current.items():
+            if not readable or (company, party) in hidden:
+                grades.pop('credit', None)
+
+    @classmethod
     def search_customer_grade(cls, name, clause):
         pool = Pool()
+        File = pool.get('customer.file')
         Grade = pool.get('customer.grade')
         nested = clause[0][len(name):]
         _, operator, value, *extra = clause
@@ -948,6 +948,11 @@ class Party(metaclass=PoolMeta):
             (table.axis == _get_axis(name))
             & Grade._current(
                 table, Transaction().context.get('company') or -1))
+        if name == 'customer_credit' and Transaction().user:
+            if File.may_read_credit():
+                where &= ~table.id.in_(Grade._get_hidden(File.hidden()))
+            else:
+                where &= Literal(False)
         graded = table.select(table.party, where=where)
         if not nested and value is None:
             return [('id', 'not in' if operator == '=' else 'in', graded)]
@@ -972,6 +977,50 @@ class Party(metaclass=PoolMeta):
             if without:
                 result = ['OR', *result, ('id', 'not in', graded)]
         return result
+
+    @classmethod
+    def _readable_grades(cls, domain, **kwargs):
+        "Search as the user, which Tryton does not do from other models"
+        pool = Pool()
+        Grade = pool.get('customer.grade')
+        ModelAccess = pool.get('ir.model.access')
+        with check_access():
+            if ModelAccess.check(
+                    Grade.__name__, 'read', raise_exception=False):
+                return Grade.search(domain, **kwargs)
+        with without_check_access():
+            return Grade.search([('id', '=', -1)], **kwargs)
+
+    @classmethod
+    def get_customer_history(cls, parties, name):
+        history = {p.id: [] for p in parties}
+        for grade in cls._readable_grades([('party', 'in', list(history))]):
+            history[grade.party.id].append(grade.id)
+        return history
+
+    @classmethod
+    def search_customer_history(cls, name, clause):
+        pool = Pool()
+        Grade = pool.get('customer.grade')
+        _, operator, *value = clause
+        nested = clause[0][len(name) + 1:]
+        negated = not nested and (
+            operator.startswith('not ') or operator == '!=')
+        if nested:
+            domain = [(nested, operator, *value)]
+        elif value == [None]:
+            domain, negated = [], not negated
+        elif operator.endswith('where'):
+            domain = value[0]
+        else:
+            if negated:
+                operator = '=' if operator == '!=' else operator[len('not '):]
+            target = 'rec_name' if isinstance(value[0], str) else 'id'
+            domain = [(target, operator, *value)]
+        query = cls._readable_grades(domain, order=[], query=True)
+        grade = Grade.__table__()
+        return [('id', 'not in' if negated else 'in', grade.select(
+                    grade.party, where=grade.id.in_(query)))]
 
     @classmethod
     def order_customer_class(cls, tables):
@@ -1008,33 +1057,3 @@ class Party(metaclass=PoolMeta):
 
 def _get_axis(name):
     return name[len('customer_'):]
-
-
-class PartyReplace(metaclass=PoolMeta):
-    __name__ = 'party.replace'
-
-    @classmethod
-    def fields_to_replace(cls):
-        return super().fields_to_replace() + [
-            ('customer.grade', 'party'),
-            ('customer.grade.override', 'party'),
-            ]
-
-    def transition_replace(self):
-        pool = Pool()
-        Grade = pool.get('customer.grade')
-        Grade.merge(self.ask.source, self.ask.destination)
-        return super().transition_replace()
-
-
-class PartyErase(metaclass=PoolMeta):
-    __name__ = 'party.erase'
-
-    def to_erase(self, party_id):
-        pool = Pool()
-        Override = pool.get('customer.grade.override')
-        return super().to_erase(party_id) + [
-            (Override, [('party', '=', party_id)], True,
-                ['reason', 'closing_reason'],
-                ['****', None]),
-            ]

@@ -17,9 +17,9 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import CreditBlockedError, CreditHoldError, CreditWarning
 from .exposure import format_amount
+from .file import CustomerMixin, get_employee, is_same_person
 from .limit import (
-    CreditEvidenceMixin, _check_credit_group, _get_employee, _group_users,
-    _is_same_person, _recording)
+    CreditEvidenceMixin, _check_credit_group, _group_users, _recording)
 
 OPEN = ['held', 'released', 'rejected']
 
@@ -89,7 +89,7 @@ class Check:
             for _, message, values in self.reasons)
 
 
-class Hold(CreditEvidenceMixin, ModelSQL, ModelView):
+class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
     "An order, or an amendment, that finance has to release"
     __name__ = 'sale.credit.hold'
 
@@ -431,7 +431,7 @@ class Hold(CreditEvidenceMixin, ModelSQL, ModelView):
             if same:
                 kept.extend(same)
                 continue
-            employee = _get_employee(order.company)
+            employee = get_employee(order.company)
             to_create.append({
                     'company': order.company.id,
                     'origin': str(order.origin),
@@ -539,7 +539,7 @@ class Hold(CreditEvidenceMixin, ModelSQL, ModelView):
             if hold.state not in states or hold.used_at:
                 problems.append(gettext(
                         'customer_grading.msg_hold_decided', **values))
-            elif not _get_employee(hold.company):
+            elif not get_employee(hold.company):
                 problems.append(gettext(
                         'customer_grading.msg_credit_employee',
                         company=hold.company.rec_name))
@@ -550,8 +550,8 @@ class Hold(CreditEvidenceMixin, ModelSQL, ModelView):
     def _is_entered_by_user(self):
         "Return whether who decides entered what is held"
         return (
-            _is_same_person(self.sale.create_uid, self.sale.quoted_by)
-            or _is_same_person(self.origin.create_uid, self.held_by))
+            is_same_person(self.sale.create_uid, self.sale.quoted_by)
+            or is_same_person(self.origin.create_uid, self.held_by))
 
     @classmethod
     def _check_holds(cls, holds):
@@ -597,7 +597,7 @@ class Hold(CreditEvidenceMixin, ModelSQL, ModelView):
                             'valid_until': valid_until,
                             'released_amount': (
                                 hold.amount if amount is None else amount),
-                            'released_by': _get_employee(hold.company).id,
+                            'released_by': get_employee(hold.company).id,
                             'released_at': now,
                             }))
             with _recording():
@@ -620,7 +620,7 @@ class Hold(CreditEvidenceMixin, ModelSQL, ModelView):
                 to_write.extend(([hold], {
                             'state': 'rejected',
                             'reason': reason,
-                            'rejected_by': _get_employee(hold.company).id,
+                            'rejected_by': get_employee(hold.company).id,
                             'rejected_at': now,
                             }))
             with _recording():

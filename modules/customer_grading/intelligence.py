@@ -11,9 +11,9 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction
 
-from .care import ActionMixin, EvidenceMixin, get_employee, is_user, recording
+from .care import ActionMixin, EvidenceMixin, get_employee, recording
 from .exceptions import CareError
-from .file import get_file_access
+from .file import get_file_access, is_same_person
 
 
 class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
@@ -292,7 +292,7 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
             'customer_grading', 'group_customer') in User.get_groups()
 
     def _is_reporter(self):
-        return is_user(self.reported_by, self.reported_user)
+        return is_same_person(self.reported_user, self.reported_by)
 
     def _check_segregated(self):
         if self._is_reporter():

@@ -4,7 +4,7 @@ import datetime as dt
 from collections import defaultdict
 
 from trytond.i18n import gettext
-from trytond.model import Index, ModelSQL, ModelStorage, ModelView, fields
+from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
@@ -13,39 +13,12 @@ from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import LimitChangeError
 from .exposure import format_amount
+from .file import CustomerMixin, EvidenceMixin, get_employee, is_same_person
 
 
 def _recording():
     "Let the records of the credit be modified"
     return Transaction().set_context(_customer_credit=True)
-
-
-def _get_employee(company):
-    "Return the employee of the user in the company"
-    pool = Pool()
-    User = pool.get('res.user')
-    transaction = Transaction()
-    user = User(transaction.user)
-    employees = [e for e in user.employees if e.company == company]
-    for employee in employees:
-        if employee.id == transaction.context.get('employee'):
-            return employee
-    if user.employee in employees:
-        return user.employee
-    return employees[0] if employees else None
-
-
-def _is_same_person(user, employee=None):
-    """Return whether who acts is the user, or has an employee in common with
-    it, or is the employee"""
-    pool = Pool()
-    User = pool.get('res.user')
-    current = User(Transaction().user)
-    if user and (
-            user == current
-            or set(user.employees) & set(current.employees)):
-        return True
-    return bool(employee) and employee in current.employees
 
 
 def _check_credit_group():
@@ -73,27 +46,15 @@ def _group_users(company):
             ])
 
 
-class CreditEvidenceMixin(ModelStorage):
-    """What is recorded of the credit of the customers: nobody changes or
-    deletes it but the decisions themselves, whatever the rights of who asks
-    """
+class CreditEvidenceMixin(EvidenceMixin):
+    "What is recorded of the credit of the customers"
     __slots__ = ()
 
-    @classmethod
-    def check_modification(cls, mode, records, values=None, external=False):
-        super().check_modification(
-            mode, records, values=values, external=external)
-        if not Transaction().context.get('_customer_credit'):
-            cls._deny_modification(mode, records)
-
-    @classmethod
-    def _deny_modification(cls, mode, records):
-        raise AccessError(gettext(
-                f'customer_grading.msg_credit_evidence_{mode}',
-                **cls.__names__(record=records[0])))
+    _evidence_key = '_customer_credit'
+    _evidence_message = 'msg_credit_evidence'
 
 
-class Change(CreditEvidenceMixin, ModelSQL, ModelView):
+class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
     "A change of the credit limit of a customer"
     __name__ = 'customer.credit.limit.change'
 
@@ -275,7 +236,7 @@ class Change(CreditEvidenceMixin, ModelSQL, ModelView):
                 continue
             company = Company(company_id)
             with without_check_access():
-                employee = _get_employee(company)
+                employee = get_employee(company)
             limits = cls._get_limits(company, list({
                         int(v['party']) for v in c_vlist if v.get('party')}))
             for values in c_vlist:
@@ -346,7 +307,7 @@ class Change(CreditEvidenceMixin, ModelSQL, ModelView):
         lasting = {
             c.party.id: c.restore
             for c in cls._search_temporary(company, list(limits))}
-        employee = _get_employee(company)
+        employee = get_employee(company)
         now = cls.default_proposed_at()
         to_create = []
         for party, new in limits.items():
@@ -390,7 +351,7 @@ class Change(CreditEvidenceMixin, ModelSQL, ModelView):
             if change.state != 'proposed':
                 problems.append(gettext(
                         'customer_grading.msg_limit_decided', **values))
-            elif not _get_employee(change.company):
+            elif not get_employee(change.company):
                 problems.append(gettext(
                         'customer_grading.msg_credit_employee', **values))
 
@@ -404,7 +365,7 @@ class Change(CreditEvidenceMixin, ModelSQL, ModelView):
             for company, c_changes in by_company.items():
                 cls.write(c_changes, {
                         'state': state,
-                        'approved_by': _get_employee(company).id,
+                        'approved_by': get_employee(company).id,
                         'approved_at': now,
                         })
 
@@ -428,7 +389,7 @@ class Change(CreditEvidenceMixin, ModelSQL, ModelView):
                 today = Date.today()
             for change in c_changes:
                 values = {'party': change.party.rec_name}
-                if _is_same_person(change.create_uid, change.proposed_by):
+                if is_same_person(change.create_uid, change.proposed_by):
                     problems.append(gettext(
                             'customer_grading.msg_limit_segregated',
                             **values))
@@ -563,7 +524,7 @@ class PartyLimit(metaclass=PoolMeta):
             amount = limit.credit_limit_amount
             if known.get(key) == amount:
                 continue
-            employee = _get_employee(limit.company)
+            employee = get_employee(limit.company)
             to_create.append({
                     'company': limit.company.id,
                     'party': limit.party.id,
@@ -610,14 +571,3 @@ class Party(metaclass=PoolMeta):
                 Limit.create(to_create)
             if to_write:
                 Limit.write(*to_write)
-
-
-class Replace(metaclass=PoolMeta):
-    __name__ = 'party.replace'
-
-    @classmethod
-    def fields_to_replace(cls):
-        return super().fields_to_replace() + [
-            ('customer.credit.limit.change', 'party'),
-            ('sale.credit.hold', 'party'),
-            ]

@@ -63,7 +63,16 @@ class Replace(metaclass=PoolMeta):
     @classmethod
     def fields_to_replace(cls):
         return super().fields_to_replace() + [
+            ('customer.credit.limit.change', 'party'),
             ('customer.file', 'party'),
+            ('customer.grade', 'party'),
+            ('customer.grade.override', 'party'),
+            ('customer.grading.result', 'party'),
+            ('customer.grading.run-party.party', 'party'),
+            ('customer.intelligence', 'party'),
+            ('customer.intelligence', 'reporter_party'),
+            ('customer.visit', 'contact'),
+            ('sale.credit.hold', 'party'),
             ]
 
     @without_check_access
@@ -101,7 +110,10 @@ class Replace(metaclass=PoolMeta):
             File.delete([empty])
 
     def transition_replace(self):
+        pool = Pool()
+        Grade = pool.get('customer.grade')
         self.check_files()
+        Grade.merge(self.ask.source, self.ask.destination)
         return super().transition_replace()
 
 
@@ -126,18 +138,47 @@ class Erase(metaclass=PoolMeta):
 
     def to_erase(self, party_id):
         pool = Pool()
+        Answer = pool.get('customer.survey.answer')
+        Assessment = pool.get('customer.assessment')
         Event = pool.get('customer.file.event')
         File = pool.get('customer.file')
+        Intelligence = pool.get('customer.intelligence')
         Investigation = pool.get('customer.credit.investigation')
+        Override = pool.get('customer.grade.override')
+        Survey = pool.get('customer.survey')
+        Visit = pool.get('customer.visit')
+        file = ('file.party', '=', party_id)
         return super().to_erase(party_id) + [
             (File, [('party', '=', party_id)], True,
                 ['needs', 'preferences', 'contact', 'reason',
                     'buying_power'],
                 [None] * 5),
-            (Event, [('file.party', '=', party_id)], True,
+            (Event, [file], True,
                 ['reason'],
                 [None]),
-            (Investigation, [('file.party', '=', party_id)], True,
+            (Investigation, [file], True,
                 ['background', 'sources', 'conclusion', 'external_agency'],
                 ['****', '****', '****', None]),
+            (Override, [('party', '=', party_id)], True,
+                ['reason', 'closing_reason'],
+                ['****', None]),
+            (Visit, ['OR', file, ('contact', '=', party_id)], True,
+                ['purpose', 'contacts', 'report', 'cancel_reason'],
+                [None] * 4),
+            (Survey, [file], True,
+                ['email', 'token', 'answered_with', 'analysis'],
+                [None] * 4),
+            (Answer, [('survey.file.party', '=', party_id)], True,
+                ['text'],
+                [None]),
+            (Assessment, [file], True,
+                ['remark'],
+                [None]),
+            (Intelligence, [
+                    'OR', file,
+                    ('party', '=', party_id),
+                    ('reporter_party', '=', party_id),
+                    ], True,
+                ['subject', 'text', 'opinion', 'outcome'],
+                ['****', '****', None, None]),
             ]

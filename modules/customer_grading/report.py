@@ -97,6 +97,7 @@ class Cards(Texts):
     def __init__(self, Report, company, parties):
         super().__init__(Report, company)
         pool = Pool()
+        File = pool.get('customer.file')
         Grade = pool.get('customer.grading.grade')
         Metric = pool.get('customer.grading.metric')
         Party = pool.get('party.party')
@@ -126,7 +127,9 @@ class Cards(Texts):
         self.exposures = {}
         # Of the check of credit
         if hasattr(Party, 'get_exposure') and ids:
-            self.exposures = Party.get_exposure(company, ids)
+            hidden = File.get_hidden(ids)
+            self.exposures = Party.get_exposure(
+                company, [i for i in ids if (company.id, i) not in hidden])
         self.definitions, self.distributions = {}, {}
 
     def _search(self, name, parties, domain=(), order=None):

@@ -17,6 +17,7 @@ from trytond.pyson import Eval, If, PYSONEncoder
 from trytond.transaction import Transaction
 from trytond.wizard import StateAction, StateTransition, Wizard
 
+from .file import CustomerMixin
 from .grade import AXES
 from .metric import SALE_STATES, number
 
@@ -173,7 +174,7 @@ class Context(ModelView):
         return Date.today()
 
 
-class Pareto(RevenueMixin, ModelView):
+class Pareto(CustomerMixin, RevenueMixin, ModelView):
     "Which customers make the revenue, the one with the most first"
     __name__ = 'customer.grading.pareto'
 
@@ -200,6 +201,13 @@ class Pareto(RevenueMixin, ModelView):
     def __setup__(cls):
         super().__setup__()
         cls._order = [('position', 'ASC'), ('id', 'ASC')]
+
+    @classmethod
+    def _get_hidden(cls, hidden):
+        company = cls._get_company()
+        return hidden.select(
+            hidden.party,
+            where=hidden.company == (company.id if company else -1))
 
     @classmethod
     def _query(cls, company):

@@ -29,6 +29,7 @@ from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .evaluation import POPULATION, RANK, Distribution, Evaluator, Values
 from .exceptions import GradingRunAccessError, GradingRunError
+from .file import CustomerMixin, PartMixin, get_employee, is_same_person
 from .grade import AXES, EvidenceMixin
 from .metric import SALE_STATES, number
 
@@ -432,15 +433,6 @@ class Run(Workflow, ModelSQL, ModelView):
 
     # The buttons
 
-    def _get_employee(self):
-        "Return the employee of the company that the user is"
-        pool = Pool()
-        User = pool.get('res.user')
-        user = User(Transaction().user)
-        for employee in [user.employee, *(user.employees or [])]:
-            if employee and employee.company == self.company:
-                return employee
-
     @classmethod
     def _check_state(cls, runs, states):
         for run in runs:
@@ -482,7 +474,7 @@ class Run(Workflow, ModelSQL, ModelView):
 
     def start(self):
         "Record who computes the run"
-        employee = self._get_employee()
+        employee = get_employee(self.company)
         with _recording():
             self.__class__.write([self], {
                     'started_at': dt.datetime.now(),
@@ -506,13 +498,12 @@ class Run(Workflow, ModelSQL, ModelView):
         groups = set(User.get_groups())
         admin = ModelData.get_id('customer_grading', 'group_customer_admin')
         for run in runs:
-            employee = run._get_employee()
+            employee = get_employee(run.company)
             if not employee:
                 raise GradingRunError(gettext(
                         'customer_grading.msg_run_employee',
                         run=run.rec_name, company=run.company.rec_name))
-            if (employee == run.computed_by
-                    or transaction.user == run.computed_user.id):
+            if is_same_person(run.computed_user, run.computed_by):
                 raise GradingRunError(gettext(
                         'customer_grading.msg_run_segregated',
                         run=run.rec_name, employee=employee.rec_name))
@@ -543,7 +534,7 @@ class Run(Workflow, ModelSQL, ModelView):
         now = dt.datetime.now()
         for run in sorted(runs, key=lambda r: (r.computed_at, r.id)):
             run._check_apply()
-            employee = run._get_employee()
+            employee = get_employee(run.company)
             with without_check_access():
                 run._apply()
                 with _recording():
@@ -561,7 +552,7 @@ class Run(Workflow, ModelSQL, ModelView):
         cls._check_state(runs, ['draft', 'computed', 'approved'])
         now = dt.datetime.now()
         for run in runs:
-            employee = run._get_employee()
+            employee = get_employee(run.company)
             with _recording():
                 cls.write([run], {
                         'cancelled_by': employee.id if employee else None,
@@ -621,21 +612,26 @@ class Run(Workflow, ModelSQL, ModelView):
         pool = Pool()
         Date = pool.get('ir.date')
         Grade = pool.get('customer.grade')
+        Override = pool.get('customer.grade.override')
         Result = pool.get('customer.grading.result')
         cursor = Transaction().connection.cursor()
-        table = Result.__table__()
-        cursor.execute(*table.select(
-                table.party, table.final_grade, table.id,
-                where=(table.run == self.id)
-                & (table.final_grade != Null)
-                # Overrides are applied when they are approved
-                & (table.reason != 'override')))
-        grades, results = {}, {}
-        for party, grade, result in cursor:
-            grades[party] = grade
-            results[party] = result
         with Transaction().set_context(company=self.company.id):
             today = Date.today()
+        # Those approved since the run was computed hold, and of those that
+        # ended since the computed grade comes into force
+        overridden = Override.get_active(self.company, self.axis, today)
+        table = Result.__table__()
+        grade = Case(
+            (table.reason == 'override', table.computed_grade),
+            else_=table.final_grade)
+        cursor.execute(*table.select(
+                table.party, grade, table.id,
+                where=(table.run == self.id) & (grade != Null)))
+        grades, results = {}, {}
+        for party, grade, result in cursor:
+            if party not in overridden:
+                grades[party] = grade
+                results[party] = result
         Grade.assign(
             self.company, self.axis, grades, today, 'run', result=results)
         try:
@@ -762,14 +758,15 @@ class Run(Workflow, ModelSQL, ModelView):
         if methods & POPULATION:
             return run
 
-    def _get_since(self):
+    @classmethod
+    def _get_since(cls, company, scheme, date):
         "Return since when the business counts as new"
-        run, = self.search([
-                ('company', '=', self.company.id),
-                ('scheme', '=', self.scheme.id),
+        run, = cls.search([
+                ('company', '=', company.id),
+                ('scheme', '=', scheme.id),
                 ('kind', 'in', ['full', 'changed']),
                 ('state', 'in', COMPUTED),
-                ('date', '<=', self.date),
+                ('date', '<=', date),
                 ], order=[('computed_at', 'DESC'), ('id', 'DESC')], limit=1)
         return run.started_at - MARGIN
 
@@ -781,7 +778,8 @@ class Run(Workflow, ModelSQL, ModelView):
             return sorted({p.id for p in self.parties})
         elif self.kind == 'changed':
             return Metric.get_changed(
-                self.company, self._get_since(),
+                self.company,
+                self._get_since(self.company, self.scheme, self.date),
                 {c['metric'] for c in definition['criteria']})
 
     def _compute(self, watched=False):
@@ -1147,6 +1145,7 @@ class Run(Workflow, ModelSQL, ModelView):
         Configuration = pool.get('customer.configuration')
         Date = pool.get('ir.date')
         Company = pool.get('company.company')
+        Metric = pool.get('customer.grading.metric')
         company = Transaction().context.get('company')
         if company is None:
             return
@@ -1173,7 +1172,10 @@ class Run(Workflow, ModelSQL, ModelView):
                     or last[0].date + relativedelta(months=interval)
                     <= today):
                 kind = 'full'
-            elif changed and last and last[0].state in COMPUTED:
+            elif (changed and last and last[0].state in COMPUTED
+                    and Metric.get_changed(
+                        company, cls._get_since(company, scheme, today),
+                        {c.metric for c in scheme.criteria})):
                 kind = 'changed'
             if kind:
                 runs.append(cls(
@@ -1232,7 +1234,7 @@ class Progress(ModelSQL):
         cls._sql_indexes.add(Index(t, (t.run, Index.Equality())))
 
 
-class StoredDistribution(EvidenceMixin, ModelSQL, ModelView):
+class StoredDistribution(EvidenceMixin, PartMixin, ModelSQL, ModelView):
     "The value of a criterion and how much of the customers are up to it"
     __name__ = 'customer.grading.distribution'
 
@@ -1250,7 +1252,7 @@ class StoredDistribution(EvidenceMixin, ModelSQL, ModelView):
         cls._sql_indexes.add(Index(t, (t.run, Index.Equality())))
 
 
-class Result(EvidenceMixin, ModelSQL, ModelView):
+class Result(EvidenceMixin, CustomerMixin, ModelSQL, ModelView):
     __name__ = 'customer.grading.result'
 
     run = fields.Many2One(
@@ -1414,7 +1416,7 @@ class _DerivedMixin:
         raise NotImplementedError
 
 
-class ResultCriterion(_DerivedMixin, ModelSQL, ModelView):
+class ResultCriterion(_DerivedMixin, PartMixin, ModelSQL, ModelView):
     "What a criterion contributes to the score of a customer"
     __name__ = 'customer.grading.result.criterion'
 
@@ -1664,17 +1666,6 @@ class Grade(metaclass=PoolMeta):
         t = cls.__table__()
         cls._sql_indexes.add(
             Index(t, (t.result, Index.Equality()), where=t.result != Null))
-
-
-class PartyReplace(metaclass=PoolMeta):
-    __name__ = 'party.replace'
-
-    @classmethod
-    def fields_to_replace(cls):
-        return super().fields_to_replace() + [
-            ('customer.grading.result', 'party'),
-            ('customer.grading.run-party.party', 'party'),
-            ]
 
 
 run_full_interval = fields.Integer(

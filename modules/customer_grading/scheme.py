@@ -8,8 +8,8 @@ from sql.operators import Equal
 
 from trytond.i18n import gettext
 from trytond.model import (
-    Exclude, Index, ModelSQL, ModelStorage, ModelView, Unique, Workflow,
-    fields, sequence_ordered)
+    Exclude, Index, ModelSQL, ModelView, Unique, Workflow, fields,
+    sequence_ordered)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import employee_field, set_employee
 from trytond.pool import Pool
@@ -18,6 +18,7 @@ from trytond.transaction import (
     Transaction, inactive_records, without_check_access)
 
 from .exceptions import SchemeError
+from .file import PartMixin
 from .grade import AXES, recorded
 
 METHODS = [
@@ -548,7 +549,7 @@ def _rank(grade):
     return (grade['rank'] is None, grade['rank'] or 0)
 
 
-class SchemePartMixin(ModelStorage):
+class SchemePartMixin(PartMixin):
     "What belongs to a scheme and is frozen with it"
     __slots__ = ()
     _scheme_parent = None
