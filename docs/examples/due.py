@@ -1,6 +1,6 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
-from sql import Literal
+from sql import Literal, Null
 
 from trytond.pool import Pool, PoolMeta
 
@@ -11,20 +11,21 @@ class Due(metaclass=PoolMeta):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls.kind.selection.append(('override', "End of Override"))
+        cls.kind.selection.append(('delivery', "Delivery"))
 
     @classmethod
     def _get_origins(cls):
-        return super()._get_origins() + ['customer.grade.override']
+        return super()._get_origins() + ['sale.sale']
 
     @classmethod
-    def _due_override(cls):
-        override = Pool().get('customer.grade.override').__table__()
-        return override.select(
-            override.id.as_('id'),
-            override.company.as_('company'),
-            override.party.as_('party'),
-            override.end_date.as_('due_date'),
+    def _due_delivery(cls):
+        sale = Pool().get('sale.sale').__table__()
+        return sale.select(
+            sale.id.as_('id'),
+            sale.company.as_('company'),
+            sale.party.as_('party'),
+            sale.shipping_date.as_('due_date'),
             Literal(None).as_('employee'),
-            cls._origin('customer.grade.override', override.id).as_('origin'),
-            where=override.state == 'approved')
+            cls._origin('sale.sale', sale.id).as_('origin'),
+            where=(sale.state == 'processing')
+            & (sale.shipping_date != Null))

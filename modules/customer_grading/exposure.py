@@ -428,10 +428,14 @@ class Party(metaclass=PoolMeta):
         # Stock forgets the dunning where there is no limit, looks at that of
         # other companies, and tells the amount as the excess
         pool = Pool()
+        Policy = pool.get('customer.service.policy')
         Warning = pool.get('res.user.warning')
         if amount <= 0:
             return
         limit = self.get_multivalue('credit_limit_amount', company=company.id)
+        if limit is None and not Policy.get_active(company):
+            # As stock where nothing is set up
+            return
         if limit is not None:
             for model in self._credit_limit_to_lock():
                 pool.get(model).lock()

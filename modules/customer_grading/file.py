@@ -401,6 +401,9 @@ class File(Workflow, ModelSQL, ModelView):
         'company.employee', "Verified By", readonly=True,
         ondelete='RESTRICT')
     next_verification = fields.Date("Next Verification", readonly=True)
+    next_grading = fields.Date(
+        "Next Grading", readonly=True,
+        help="The date on which the customer must be graded again.")
 
     class_ = fields.Function(
         fields.Many2One('customer.grading.grade', "Class"),
@@ -1080,6 +1083,7 @@ class File(Workflow, ModelSQL, ModelView):
         "The fields that only the buttons set"
         return {
             'state', 'verified_on', 'verified_by', 'next_verification',
+            'next_grading',
             'investigated_by', 'investigated_at', 'approved_by',
             'approved_at', 'events'}
 
@@ -1254,6 +1258,7 @@ class File(Workflow, ModelSQL, ModelView):
         Other modules add theirs by super()."""
         missing = {}
         valid = cls._get_valid_investigations(files)
+        managed = cls._get_manager_required(files)
         for file in files:
             texts = missing[file] = []
             if file.missing:
@@ -1261,7 +1266,7 @@ class File(Workflow, ModelSQL, ModelView):
             if file not in valid:
                 texts.append(gettext(
                         'customer_grading.msg_file_missing_investigation'))
-            if cls._needs_manager(file) and not file.manager:
+            if file in managed and not file.manager:
                 text = dict(
                     Pool().get('customer.configuration').get_file_points()
                     )['manager']
@@ -1270,8 +1275,9 @@ class File(Workflow, ModelSQL, ModelView):
         return missing
 
     @classmethod
-    def _needs_manager(cls, file):
-        return file.kind == 'key'
+    def _get_manager_required(cls, files):
+        "Return the set of the files of customers who must have a manager"
+        return {f for f in files if f.kind == 'key'}
 
     @classmethod
     def _check_missing(cls, files, missing):

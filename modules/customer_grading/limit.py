@@ -3,6 +3,8 @@
 import datetime as dt
 from collections import defaultdict
 
+from sql import Literal, Null
+
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
@@ -571,3 +573,33 @@ class Party(metaclass=PoolMeta):
                 Limit.create(to_create)
             if to_write:
                 Limit.write(*to_write)
+
+
+class Due(metaclass=PoolMeta):
+    __name__ = 'customer.due'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.kind.selection.append(('limit', "End of Temporary Limit"))
+
+    @classmethod
+    def _get_origins(cls):
+        return super()._get_origins() + ['customer.credit.limit.change']
+
+    @classmethod
+    def _due_limit(cls):
+        "Temporary credit limits that end"
+        pool = Pool()
+        Change = pool.get('customer.credit.limit.change')
+        change = Change.__table__()
+        return change.select(
+            change.id.as_('id'),
+            change.company.as_('company'),
+            change.party.as_('party'),
+            change.temporary_until.as_('due_date'),
+            Literal(None).as_('employee'),
+            cls._origin(
+                'customer.credit.limit.change', change.id).as_('origin'),
+            where=(change.state == 'approved')
+            & (change.temporary_until != Null))

@@ -4,7 +4,7 @@ from collections import defaultdict
 from decimal import Decimal
 
 from dateutil.relativedelta import relativedelta
-from sql import Null
+from sql import Literal, Null
 from sql.aggregate import Sum
 from sql.conditionals import Case, Coalesce
 
@@ -20,6 +20,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import PolicyValidationError
 from .exposure import numeric
+from .file import recording
 
 CRITERIA = ['class_', 'level', 'credit', 'kind', 'market']
 INTERVALS = [
@@ -442,3 +443,66 @@ class File(metaclass=PoolMeta):
                 policy = policies[file.party.id]
                 values[file] = getattr(policy, name) if policy else None
         return values
+
+    @classmethod
+    def _get_manager_required(cls, files):
+        required = cls.get_policy_values(files, 'manager_required')
+        return super()._get_manager_required(files) | {
+            f for f in files if required[f]}
+
+    @classmethod
+    def _get_verification_interval(cls, files):
+        intervals = super()._get_verification_interval(files)
+        policies = cls.get_policy_values(files, 'verification_interval')
+        return {f: policies[f] or intervals[f] for f in files}
+
+    @classmethod
+    def plan_grading(cls, company, party_ids, date):
+        """Set when the parties, which were graded on the date, must be graded
+        again by the service policies of the company"""
+        pool = Pool()
+        Policy = pool.get('customer.service.policy')
+        if not Policy.get_active(company):
+            return
+        files = cls.search([
+                ('company', '=', company.id),
+                ('party', 'in', list(party_ids)),
+                ])
+        intervals = cls.get_policy_values(files, 'grading_interval')
+        by_date = defaultdict(list)
+        for file in files:
+            months = intervals[file]
+            next_grading = (
+                date + relativedelta(months=months) if months else None)
+            if file.next_grading != next_grading:
+                by_date[next_grading].append(file)
+        to_write = []
+        for next_grading, files in by_date.items():
+            to_write.extend((files, {'next_grading': next_grading}))
+        if to_write:
+            with recording():
+                cls.write(*to_write)
+
+
+class Due(metaclass=PoolMeta):
+    __name__ = 'customer.due'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.kind.selection.append(('grading', "Grading"))
+
+    @classmethod
+    def _due_grading(cls):
+        "Customers whose grade is as old as their policy allows"
+        pool = Pool()
+        File = pool.get('customer.file')
+        file = File.__table__()
+        return file.select(
+            file.id.as_('id'),
+            file.company.as_('company'),
+            file.party.as_('party'),
+            file.next_grading.as_('due_date'),
+            Literal(None).as_('employee'),
+            cls._origin('customer.file', file.id).as_('origin'),
+            where=file.next_grading != Null)

@@ -611,8 +611,10 @@ class Run(Workflow, ModelSQL, ModelView):
     def _apply(self):
         pool = Pool()
         Date = pool.get('ir.date')
+        File = pool.get('customer.file')
         Grade = pool.get('customer.grade')
         Override = pool.get('customer.grade.override')
+        Policy = pool.get('customer.service.policy')
         Result = pool.get('customer.grading.result')
         cursor = Transaction().connection.cursor()
         with Transaction().set_context(company=self.company.id):
@@ -634,12 +636,9 @@ class Run(Workflow, ModelSQL, ModelView):
                 results[party] = result
         Grade.assign(
             self.company, self.axis, grades, today, 'run', result=results)
-        try:
-            Policy = pool.get('customer.service.policy')
-        except KeyError:
-            return
         if grades:
             Policy.apply_to(self.company, list(grades))
+            File.plan_grading(self.company, list(grades), today)
 
     # To compute
 
@@ -1148,6 +1147,9 @@ class Run(Workflow, ModelSQL, ModelView):
         Metric = pool.get('customer.grading.metric')
         company = Transaction().context.get('company')
         if company is None:
+            for company in Company.search([]):
+                with Transaction().set_context(company=company.id):
+                    cls.schedule()
             return
         company = Company(company)
         configuration = Configuration(1)
