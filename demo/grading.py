@@ -82,11 +82,11 @@ KEY = {
 NEW = "Hokkaido Ferry K.K."
 INVESTIGATED = {"Great Lakes Terminals Inc.", "Atelier des Quais SARL"}
 SUSPENDED = "Lofotfisk Eksport AS"
-# The months since they were verified, of those that are late
+# The days since they had to be verified again
 UNVERIFIED = {
-    "Granli Sagbruk AS": 14,
-    "Polder Pompen B.V.": 13,
-    "Trønder Maskin AS": 12,
+    "Granli Sagbruk AS": 40,
+    "Polder Pompen B.V.": 16,
+    "Trønder Maskin AS": 3,
     }
 NEEDS = {
     'MAR': "Panels that are read in the sun and stand salt water.",
@@ -280,18 +280,23 @@ def backdate_files():
         if file.state == 'draft':
             continue
         at = moment(day + dt.timedelta(days=1), name)
+        moments = {'investigate': at}
         values = {'investigated_at': at}
         if file.approved_at:
-            values['approved_at'] = at + dt.timedelta(days=3)
-            months = UNVERIFIED.get(name, random.Random(name).randrange(1, 5))
-            values['verified_on'] = today() - relativedelta(
-                months=months, days=3)
-            values['next_verification'] = (
-                values['verified_on'] + relativedelta(months=12))
+            moments['approve'] = at + dt.timedelta(days=3)
+            late = UNVERIFIED.get(name)
+            verified = day + dt.timedelta(days=5) if late else ago(
+                random.Random(name).randrange(20, 110))
+            moments['verify'] = moment(verified, name)
+            values.update({
+                    'approved_at': moments['approve'],
+                    'verified_on': verified,
+                    'next_verification': ago(late) if late
+                    else verified + relativedelta(years=1),
+                    })
         set_(file, **values)
         for event in file.events:
-            days = ['investigate', 'approve', 'verify'].index(event.kind)
-            set_(event, at=at + dt.timedelta(days=days))
+            set_(event, at=moments[event.kind])
 
 
 def suspend(name, reason):
@@ -391,8 +396,10 @@ def survey(name, ratings=None, analysis=None):
         return
     ratings = iter(ratings)
     for answer in record.answers:
-        if answer.type.startswith('rating'):
-            Answer.write([answer], {'rating': next(ratings, 4)})
+        if answer.type == 'rating_5':
+            Answer.write([answer], {'rating': next(ratings)})
+        elif answer.type == 'rating_10':
+            Answer.write([answer], {'rating': 9})
         elif answer.type == 'boolean':
             Answer.write([answer], {'boolean': 'yes'})
         else:
@@ -486,7 +493,16 @@ def complain():
 
 
 def create_schemes():
+    run(create_sequence)
     act('saleshead', copy_schemes)
+
+
+def create_sequence():
+    Sequence = Pool().get('ir.sequence')
+    Sequence.write([Sequence(ref('customer_grading.sequence_run'))], {
+            'prefix': 'GR',
+            'padding': 4,
+            })
 
 
 def copy_schemes():
@@ -716,10 +732,11 @@ def create_override():
     def request():
         Override = Pool().get('customer.grade.override')
         override, = Override.create([{
-                    'party': find('party.party', name="Jærbu Robotikk AS").id,
+                    'party': find(
+                        'party.party', name="Saimaa Paperikone Oy").id,
                     'axis': 'class',
                     'grade': ref('customer_grading.grade_class_a'),
-                    'reason': "They equip a whole region with robot cells and "
+                    'reason': "They build two paper machines next year and "
                     "chose us as the only supplier of panels.",
                     'end_date': today() + dt.timedelta(days=90),
                     }])
