@@ -31,7 +31,7 @@ class Client(browser.Client):
 
     def switch(self):
         "Go to the next view"
-        self.tab.locator('[id="switch_"]').first.click()
+        self.page.evaluate('Sao.Tab.tabs.get_current().switch_()')
         self.wait()
 
 
@@ -173,21 +173,21 @@ def grading_result(client):
         visible=True).first.click()
     client.wait()
     client.open("Norrsken Automation")
-    client.size(560)
+    client.size(640)
     client.shoot('grading-result')
 
 
 def held_order(client):
     client.menu("Customers", "Credit", "Held Orders")
     client.open("Jærbu Robotikk")
-    client.size(560)
+    client.size(640)
     client.shoot('held-order')
 
 
 def pareto(client):
     client.menu("Customers", "Reporting", "Customers by Revenue")
     client.switch()
-    client.size(700)
+    client.size(560)
     client.shoot('pareto')
 
 
