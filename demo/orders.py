@@ -114,16 +114,22 @@ def invoice(orders):
     run(invoice, 'finance')
 
 
-def collect(orders, days):
-    "Collect the money for what was invoiced that many days ago"
+def collect(orders, days, late):
+    """Collect the money for what was invoiced that many days ago
+
+    late are the days by name of the party that needs others, or None if it
+    does not pay."""
     def collect():
         pool = Pool()
         MoveLine = pool.get('account.move.line')
         Sale = pool.get('sale.sale')
         method = find('account.invoice.payment.method', name="Bank transfer")
         for sale in Sale.browse([o.id for o in orders]):
+            days_ = late.get(sale.party.name, days)
+            if days_ is None:
+                continue
             for invoice in sale.invoices:
-                date = invoice.invoice_date + dt.timedelta(days=days)
+                date = invoice.invoice_date + dt.timedelta(days=days_)
                 if date > today():
                     continue
                 amount = invoice.amount_to_pay

@@ -65,17 +65,22 @@ DEPARTMENTS = [
 
 _SALES = ['sale.group_sale', 'sale_amendment.group_sale_amendment']
 _REVIEW = ['sale_order_review.group_review']
+_CUSTOMER = ['customer_grading.group_customer']
+_CREDIT = ['customer_grading.group_customer_credit']
+_GRADING = ['customer_grading.group_customer_admin']
 PEOPLE = [
     Person(
-        "Anna Berg", 'SALES', login='sales', groups=_SALES,
-        role="enters quotations and submits them for review"),
+        "Anna Berg", 'SALES', login='sales', groups=[*_SALES, *_CUSTOMER],
+        role="enters quotations, submits them for review and looks after her "
+        "customers: what is due, visits, surveys"),
     Person(
-        "Jonas Vik", 'SALES', login='sales2', groups=_SALES,
-        role="another seller, with orders of his own"),
+        "Jonas Vik", 'SALES', login='sales2', groups=[*_SALES, *_CUSTOMER],
+        role="another seller, with orders and customers of his own"),
     Person(
         "Erik Lund", 'SALES', head=True, login='saleshead',
-        groups=[*_SALES, 'sale.group_sale_admin', *_REVIEW],
-        role="signs for Sales, the first stage of every review"),
+        groups=[*_SALES, 'sale.group_sale_admin', *_REVIEW, *_GRADING],
+        role="signs for Sales, the first stage of every review, and computes "
+        "the grades of the customers"),
     Person(
         "Kari Nilsen", 'DESK', head=True, login='orderdesk',
         groups=[*_SALES, 'sale.group_sale_admin', 'stock.group_stock',
@@ -96,26 +101,30 @@ PEOPLE = [
     Person(
         "Bjørn Aas", 'FIN', head=True, login='finance',
         groups=['account.group_account', 'account.group_account_admin',
-            *_REVIEW],
-        role="signs for Finance; large orders need a colleague as well"),
+            *_REVIEW, *_CREDIT],
+        role="signs for Finance, releases the orders that are held and "
+        "approves customer files and credit limits"),
     Person(
         "Sofie Holm", 'FIN', login='finance2',
-        groups=['account.group_account', *_REVIEW],
-        role="the colleague who signs large orders too"),
+        groups=['account.group_account', *_REVIEW, *_CREDIT],
+        role="the colleague who signs large orders too and investigates new "
+        "customers"),
     Person(
         "Henrik Moe", 'LEGAL', head=True, login='legal', groups=_REVIEW,
         role="signs for Legal where the terms are unusual"),
     Person(
         "Ingrid Solberg", 'GM', head=True, login='manager',
         groups=[*_SALES, *_REVIEW,
-            'sale_order_review.group_review_release'],
-        role="decides on thin margins and very large orders, and releases in "
-        "an emergency"),
+            'sale_order_review.group_review_release', *_GRADING],
+        role="decides on thin margins and very large orders, releases in an "
+        "emergency and approves grading runs"),
     Person("Torill Bakke", 'ARCH', head=True),
     Person(
         "Astrid Eide", login='auditor',
-        groups=['sale_order_review.group_review_auditor'],
-        role="reads every review and changes nothing"),
+        groups=['sale_order_review.group_review_auditor',
+            'customer_grading.group_customer_auditor'],
+        role="reads every review, grade and credit decision and changes "
+        "nothing"),
     Person(
         "Administrator", login='admin',
         role="sets up rules, departments and users"),

@@ -126,6 +126,15 @@ HISTORY = [
         [('TS-15', 10), ('SV-IN', 1)]),
     ]
 
+# The days after which who pays late does, if at all
+LATE = {
+    "Granli Sagbruk AS": 52,
+    "Lofotfisk Eksport AS": None,
+    "Midnattsol Hotell AS": 85,
+    "Thames Kiosk Systems Ltd": None,
+    "Trønder Maskin AS": 41,
+    }
+
 # The login of who signs for a department, in this order
 SIGNATORIES = {
     'SALES': ['saleshead'],
@@ -208,7 +217,7 @@ def create_history():
     for part in [orders[:1], orders[1:]]:
         ship(part[:-2] or part, 10)
         invoice(part)
-        collect(part, 32)
+        collect(part, 30, LATE)
 
 
 def create_current():

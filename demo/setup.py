@@ -7,13 +7,15 @@ from trytond import backend
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
-from . import accounting, company, parties, products, review
+from . import accounting, company, grading, parties, products, review
 from .server import NAME
 from .tools import run
 
 MODULES = [
+    'account_dunning',
     'account_invoice_stock',
     'company_department',
+    'customer_grading',
     'dashboard',
     'production',
     'purchase',
@@ -35,6 +37,7 @@ STEPS = [
     ("Setting up the review rules", lambda: run(review.create_rules)),
     ("Taking the orders of the last months", review.create_history),
     ("Reviewing the orders of these days", review.create_current),
+    ("Grading the customers", grading.create),
     ]
 
 

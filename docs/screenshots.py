@@ -29,6 +29,11 @@ class Client(browser.Client):
         self.page.wait_for_timeout(300)
         save((area or self.tab).screenshot(), name)
 
+    def switch(self):
+        "Go to the next view"
+        self.page.evaluate('Sao.Tab.tabs.get_current().switch_()')
+        self.wait()
+
 
 # Return the report on the order with the name as the client does
 PRINT = """async ([name, party]) => {
@@ -144,6 +149,48 @@ def company(client):
     client.shoot('company-working-days')
 
 
+def customer_file(client):
+    client.menu("Customers", "Customers")
+    client.click("All")
+    client.open("Havbris Offshore")
+    client.size(900)
+    client.shoot('customer-file')
+
+
+def grading_run(client):
+    client.menu("Customers", "Grading", "Grading Runs")
+    client.click("All")
+    client.open("GR0004")
+    client.size(860)
+    client.shoot('grading-run')
+
+
+def grading_result(client):
+    client.menu("Customers", "Grading", "Grading Runs")
+    client.click("All")
+    client.open("GR0004")
+    client.tab.locator('a, button').filter(has_text="Results").filter(
+        visible=True).first.click()
+    client.wait()
+    client.open("Norrsken Automation")
+    client.size(640)
+    client.shoot('grading-result')
+
+
+def held_order(client):
+    client.menu("Customers", "Credit", "Held Orders")
+    client.open("Jærbu Robotikk")
+    client.size(640)
+    client.shoot('held-order')
+
+
+def pareto(client):
+    client.menu("Customers", "Reporting", "Customers by Revenue")
+    client.switch()
+    client.size(560)
+    client.shoot('pareto')
+
+
 PICTURES = [
     ('sales', order),
     ('sales', submit),
@@ -157,6 +204,11 @@ PICTURES = [
     ('auditor', record_order),
     ('auditor', record_change),
     ('production', record_contract),
+    ('finance', customer_file),
+    ('saleshead', grading_run),
+    ('saleshead', grading_result),
+    ('finance', held_order),
+    ('saleshead', pareto),
     ]
 
 
