@@ -9,7 +9,7 @@ from trytond.modules.customer_grading.exceptions import LimitChangeError
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
-from .credit import CreditTestCase, party
+from .credit import CreditTestCase, create_policy, party
 from .review import as_user, get_company, on, with_company
 
 
@@ -143,6 +143,12 @@ class LimitTestCase(CreditTestCase):
     def test_direct(self):
         "Test the history knows what is entered on the party"
         Change = Pool().get('customer.credit.limit.change')
+        other = party("Other")
+        other.credit_limit_amount = Decimal(100)
+        other.save()
+        # Nothing is set up
+        self.assertFalse(Change.search([]))
+        create_policy()
         for amount in [100, 100, 200]:
             acme = party()
             acme.credit_limit_amount = Decimal(amount)

@@ -40,21 +40,26 @@ def recording():
     return Transaction().set_context(_customer_file=True)
 
 
-def get_employee(company):
+def get_employee(company, current=False):
     """Return the employee of the user in the company, the current one if it
-    is there"""
+    is there
+
+    Only the current one if it must be."""
     pool = Pool()
     User = pool.get('res.user')
     transaction = Transaction()
     with without_check_access():
         user = User(transaction.user)
         employees = [e for e in user.employees if e.company == company]
+        id_ = transaction.context.get(
+            'employee', user.employee.id if user.employee else None)
         for employee in employees:
-            if employee.id == transaction.context.get('employee'):
+            if employee.id == id_:
                 return employee
-        if user.employee in employees:
-            return user.employee
-        return employees[0] if employees else None
+        if employees and not current:
+            return (
+                user.employee if user.employee in employees
+                else employees[0])
 
 
 def is_same_person(user, employee=None):
@@ -1235,7 +1240,7 @@ class File(Workflow, ModelSQL, ModelView):
         for file in files:
             by_company[file.company].append(file)
         for company, c_files in by_company.items():
-            employee = get_employee(company)
+            employee = get_employee(company, current=True)
             if not employee and Transaction().user:
                 raise FileStateError(gettext(
                         'customer_grading.msg_file_employee',
@@ -1551,7 +1556,7 @@ class Event(EvidenceMixin, FileMixin, ModelSQL, ModelView):
         "Record what the user does with the files and why"
         employees = {}
         for company in {f.company for f in files}:
-            employees[company] = get_employee(company)
+            employees[company] = get_employee(company, current=True)
         now = dt.datetime.now()
         with recording(), without_check_access():
             return cls.create([{

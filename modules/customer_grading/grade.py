@@ -904,8 +904,8 @@ class Party(metaclass=PoolMeta):
         fields.Many2One('customer.grading.grade', "Customer Credit"),
         'get_customer_grades', searcher='search_customer_grade')
     customer_grades = fields.Function(
-        fields.One2Many(
-            'customer.grade', 'party', "Customer Grades",
+        fields.Many2Many(
+            'customer.grade', None, None, "Customer Grades",
             help="The grades that the customer has and had."),
         'get_customer_history', searcher='search_customer_history')
 

@@ -299,7 +299,8 @@ class Investigation(Workflow, FileMixin, ModelSQL, ModelView):
         user = Transaction().user
         employees = {}
         for company in {i.file.company for i in investigations}:
-            employees[company] = employee = get_employee(company)
+            employees[company] = employee = get_employee(
+                company, current=True)
             if not employee and user:
                 raise InvestigationError(gettext(
                         'customer_grading.msg_file_employee',

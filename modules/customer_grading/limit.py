@@ -510,6 +510,8 @@ class PartyLimit(metaclass=PoolMeta):
     @classmethod
     def _record_direct(cls, Change, limits):
         "Keep the history of the limits complete"
+        pool = Pool()
+        Policy = pool.get('customer.service.policy')
         if not limits:
             return
         known = {}
@@ -525,6 +527,9 @@ class PartyLimit(metaclass=PoolMeta):
             key = limit.company, limit.party
             amount = limit.credit_limit_amount
             if known.get(key) == amount:
+                continue
+            if key not in known and not Policy.get_active(limit.company):
+                # The company does not decide on credit by the module
                 continue
             employee = get_employee(limit.company)
             to_create.append({
