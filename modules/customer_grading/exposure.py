@@ -401,10 +401,7 @@ class Party(metaclass=PoolMeta):
                     if name in File._fields}),
             where=(file.company == company.id)
             & fields.SQL_OPERATORS['in'](file.party, party_ids))
-        try:
-            Grade = pool.get('customer.grade')
-        except KeyError:
-            return
+        Grade = pool.get('customer.grade')
         grade = Grade.__table__()
         yield grade.select(
             *cls._credit_columns(

@@ -823,10 +823,7 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
         changed = Grade.assign(
             company, axis, grades, date, source,
             override={p: o.id for p, o in overrides.items()})
-        try:
-            Policy = pool.get('customer.service.policy')
-        except KeyError:
-            return
+        Policy = pool.get('customer.service.policy')
         if changed:
             Policy.apply_to(company, changed)
 
@@ -851,10 +848,7 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
     def _get_computed(cls, company, axis, parties):
         "Return by id of party the id of the grade that a run computed last"
         pool = Pool()
-        try:
-            Result = pool.get('customer.grading.result')
-        except KeyError:
-            return {}
+        Result = pool.get('customer.grading.result')
         computed = {}
         for result in Result.search([
                     ('company', '=', company.id),

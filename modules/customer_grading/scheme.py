@@ -243,10 +243,7 @@ class Scheme(Workflow, ModelSQL, ModelView):
     def get_used(cls, schemes):
         "Return the set of ids of the schemes by which a run graded"
         pool = Pool()
-        try:
-            Run = pool.get('customer.grading.run')
-        except KeyError:
-            return set()
+        Run = pool.get('customer.grading.run')
         with without_check_access():
             return {r.scheme.id for r in Run.search([
                         ('scheme', 'in', [s.id for s in schemes]),
