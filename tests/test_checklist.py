@@ -592,12 +592,12 @@ class ChecklistTestCase(ReviewTestCase):
         check_constant_queries(self)
 
 
-def check_constant_queries(test):
+def check_constant_queries(test, measures=MEASURES):
     pool = Pool()
     Answer = pool.get('sale.review.answer')
     Party = pool.get('party.party')
     Template = pool.get('product.template')
-    create_rule(checklist=create_checklist(*map(measure, MEASURES)).id)
+    create_rule(checklist=create_checklist(*map(measure, measures)).id)
     product = get('product.product', "Touch Screen")
     products = [
         t.products[0] for t in Template.copy([product.template] * 8)]
@@ -617,7 +617,7 @@ def check_constant_queries(test):
         Transaction().cache.clear()
         with count_queries() as queries:
             Answer.get_measured(
-                answers[:number * len(MEASURES)], 'measured')
+                answers[:number * len(measures)], 'measured')
         counts.append(len(queries))
     # The first time fills the caches
     # One for each order would make four more, what is read together with
@@ -676,3 +676,34 @@ class CreditLimitTestCase(TestCase):
     @with_company
     def test_constant_queries(self):
         check_constant_queries(self)
+
+
+class CreditExposureTestCase(TestCase):
+    "Test the measure of the credit exposure"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        activate_modules(
+            ['sale_order_review', 'customer_grading'],
+            create_company, create_chart, create_departments)
+        cls.addClassCleanup(drop_db)
+
+    @with_company
+    def test_missing_rate(self):
+        "Test only the order without rate is not measured"
+        Sale = Pool().get('sale.sale')
+        known, other = create_sale(), create_sale(currency=create_currency())
+        measures = Sale.get_review_measures(
+            [known, other], ['credit_exposure'])
+        result = measures[known]['credit_exposure']
+        self.assertEqual(
+            (result['value'], result['text']), (1000, 'USD 1,000.00'))
+        result = measures[other]['credit_exposure']
+        self.assertTrue(result['error'])
+        self.assertIn("No rate", result['basis'])
+
+    @with_company
+    def test_constant_queries(self):
+        check_constant_queries(
+            self, [*MEASURES, 'customer_grade', 'credit_exposure'])

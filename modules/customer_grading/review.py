@@ -219,6 +219,19 @@ class Sale(metaclass=PoolMeta):
 
     @classmethod
     def _get_review_measure_credit_exposure(cls, sales):
+        try:
+            credits = cls._get_review_credit(sales)
+        except (ExposureError, RateError) as exception:
+            if len(sales) == 1:
+                return {
+                    s: unknown(exception.message, error=True) for s in sales}
+            # Only the sales that the missing rate concerns are not measured
+            measures = {}
+            for sale in sales:
+                measures.update(
+                    cls._get_review_measure_credit_exposure([sale]))
+            return measures
+
         currency = sales[0].company.currency
 
         def format_(amount):
@@ -227,12 +240,7 @@ class Sale(metaclass=PoolMeta):
             return cls._format_review_amount(amount, currency)
 
         measures = {}
-        for sale in sales:
-            try:
-                (exposure, added), = cls._get_review_credit([sale]).values()
-            except (ExposureError, RateError) as exception:
-                measures[sale] = unknown(exception.message, error=True)
-                continue
+        for sale, (exposure, added) in credits.items():
             value = exposure['receivable'] + exposure['orders'] + added
             limit = exposure['limit']
             measures[sale] = known(
