@@ -19,7 +19,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from .tools import MODULES, ROOT, module_config
+from .tools import EVERYTHING, MODULES, ROOT, module_config
 
 CACHE = ROOT / 'build' / 'tests'
 CACHE_AGE = 24 * 60 * 60
@@ -235,9 +235,11 @@ def share_cache():
 def layer_cache():
     """Build each database upon another one of the cache.
 
-    Most of the time of a scenario goes into the activation of modules: first
-    come the stock modules that ours need, next the other stock modules, then
-    ours and at last the set up functions.
+    Most of the time of a scenario goes into the activation of modules. So
+    each of our modules has a database of its own and of what it needs, and one
+    with everything serves for all else. First come the stock modules that ours
+    need, next the other stock modules, then ours and at last the set up
+    functions.
     """
     from proteus import Model, Wizard
     from trytond.tests import test_tryton, tools
@@ -256,12 +258,16 @@ def layer_cache():
         return tools._get_config()
 
     def layers(modules):
-        stock = modules - set(MODULES)
-        ours = modules - stock
+        ours = modules & set(MODULES)
+        if ours and len(modules) > 1:
+            ours, modules = set(MODULES), modules | EVERYTHING
         if ours:
             needed = {name for module in ours for name in depends(module)}
             yield needed
-            yield needed | stock
+            if len(ours) > 1:
+                yield needed | (EVERYTHING - ours)
+                if modules != EVERYTHING:
+                    yield EVERYTHING
         yield modules
 
     def activate_layers(*layers):
@@ -284,8 +290,9 @@ def layer_cache():
     def activate_modules(modules, *setup):
         if isinstance(modules, str):
             modules = [modules]
+        *below, modules = layers(set(modules))
         if not setup:
-            return activate_layers(*layers(set(modules)))
+            return activate_layers(*below, modules)
         name = '|'.join([
                 '-'.join(sorted(modules)), *map(tools._func_name, setup)])
         if test_tryton.restore_db_cache(name):
@@ -296,4 +303,11 @@ def layer_cache():
         test_tryton.backup_db_cache(name)
         return config
 
+    def activate_module(modules, lang='en'):
+        if lang != 'en':
+            return activate_stock(modules, lang=lang)
+        activate_modules(modules)
+
+    activate_stock = test_tryton.activate_module
+    test_tryton.activate_module = activate_module
     tools.activate_modules = activate_modules

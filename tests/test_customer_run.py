@@ -729,6 +729,46 @@ class RunResultTestCase(RunTestCase):
             press('approve', run, "Anna").approved_by, employee("Anna"))
 
     @with_company
+    def test_schedule_unusable(self):
+        "Test a scheme that cannot be used stops no other"
+        pool = Pool()
+        Configuration = pool.get('customer.configuration')
+        Run = pool.get('customer.grading.run')
+        Scheme = pool.get('customer.grading.scheme')
+        broken = by_sales()
+        usable = by_sales(axis='level')
+        sell(Acme=80)
+        Configuration(1).set_multivalue(
+            'run_full_interval', 3, company=company().id)
+        check_usable = Scheme.check_usable
+
+        def check(schemes):
+            if broken in schemes:
+                raise UserError("No rate")
+            check_usable(schemes)
+
+        def schedule():
+            with Transaction().set_user(0):
+                Run.schedule()
+                Run.execute(Run.search([('started_at', '!=', None)]))
+            Transaction().tasks.clear()
+            return {
+                r.scheme: (r.state, r.error) for r in Run.search([
+                        ('scheme', 'in', [broken.id, usable.id])])}
+
+        with patch.object(Scheme, 'check_usable', side_effect=check):
+            for _ in range(2):
+                self.assertEqual(schedule(), {
+                        broken: ('draft', "No rate"),
+                        usable: ('computed', None),
+                        })
+                self.assertEqual(set(get_notifications()), {'anna', 'alma'})
+        self.assertEqual(schedule()[broken], ('computed', None))
+        # The one that had failed is the one that is computed
+        self.assertEqual(
+            Run.search([('scheme', '=', broken.id)], count=True), 1)
+
+    @with_company
     def test_shipped(self):
         "Test the shipped schemes are run as they are"
         sell(Acme=80, Borg=50)

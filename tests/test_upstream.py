@@ -6,19 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .tools import MODULES, run_scenario, scenarios
-
-UPSTREAM = [
-    'account_credit_limit',
-    'account_dunning',
-    'account_invoice_stock',
-    'sale',
-    'sale_amendment',
-    'sale_complaint',
-    'sale_credit_limit',
-    'sale_history',
-    'sale_opportunity',
-    ]
+from .tools import MODULES, UPSTREAM, run_scenario, scenarios
 
 
 def upstream_scenarios():

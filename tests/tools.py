@@ -44,6 +44,21 @@ def extras_depend(*names):
     return sorted(extras - set(names))
 
 
+# Stock Tryton whose own scenarios are run beside our modules
+UPSTREAM = [
+    'account_credit_limit',
+    'account_dunning',
+    'account_invoice_stock',
+    'sale',
+    'sale_amendment',
+    'sale_complaint',
+    'sale_credit_limit',
+    'sale_history',
+    'sale_opportunity',
+    ]
+EVERYTHING = {*MODULES, *extras_depend(*MODULES), *UPSTREAM}
+
+
 def scenarios(directory, pattern='*.rst'):
     "One pytest parameter for each scenario and each of its variants"
     result = []

@@ -688,11 +688,12 @@ class Run(Workflow, ModelSQL, ModelView):
                     'started_at': None,
                     })
         self._watch(None)
-        if self.computed_user:
-            self.__class__.notify_user(
-                [self], 'tryton-error',
-                gettext('customer_grading.msg_notification_run_error'),
-                self.rec_name, user=self.computed_user)
+        # The scheduled task reads no notification
+        by_user = self.computed_user and self.computed_user.id
+        self._notify(
+            [self.computed_user] if by_user else self._get_approvers(self),
+            'tryton-error', 'customer_grading.msg_notification_run_error',
+            self.rec_name)
 
     def _watch(self, progress, watched=True):
         """Show the progress outside of the transaction that computes
@@ -1129,13 +1130,18 @@ class Run(Workflow, ModelSQL, ModelView):
     def _notify_approvers(self):
         if self.kind == 'parties':
             return
-        for user in self._get_approvers(self):
+        self._notify(
+            self._get_approvers(self), 'tryton-customer-grade',
+            'customer_grading.msg_notification_run',
+            f'{self.rec_name} – {self.scheme.rec_name}')
+
+    def _notify(self, users, icon, message, description):
+        for user in users:
             language = user.language.code if user.language else None
             with Transaction().set_context(language=language):
-                label = gettext('customer_grading.msg_notification_run')
+                label = gettext(message)
             self.__class__.notify_user(
-                [self], 'tryton-customer-grade', label,
-                f'{self.rec_name} – {self.scheme.rec_name}', user=user)
+                [self], icon, label, description, user=user)
 
     @classmethod
     def schedule(cls):
@@ -1179,12 +1185,26 @@ class Run(Workflow, ModelSQL, ModelView):
                         company, cls._get_since(company, scheme, today),
                         {c.metric for c in scheme.criteria})):
                 kind = 'changed'
-            if kind:
-                runs.append(cls(
-                        company=company, scheme=scheme, kind=kind,
-                        date=today))
+            if not kind:
+                continue
+            # One that failed is tried again instead of another one each night
+            failed = cls.search([
+                    ('company', '=', company.id),
+                    ('scheme', '=', scheme.id),
+                    ('kind', '=', kind),
+                    ('state', '=', 'draft'),
+                    ('error', '!=', None),
+                    ('computed_user', '=', Transaction().user),
+                    ], limit=1)
+            run = failed[0] if failed else cls(
+                company=company, scheme=scheme, kind=kind)
+            run.date = today
+            runs.append(run)
         cls.save(runs)
-        cls.compute(runs)
+        # What is wrong with a scheme is kept on its run and stops no other
+        for run in runs:
+            run.start()
+            cls.__queue__.execute([run])
 
     @classmethod
     def _get_scheduled_schemes(cls, company):
