@@ -23,6 +23,22 @@ def pytest_configure(config):
     if not worker:
         setup_environment(config, database)
     setup_process(database, worker)
+    report_failed_subtests()
+
+
+def report_failed_subtests():
+    """Report no subtest that passes
+
+    Those of the module tests are tens of thousands, each sent to the process
+    that collects the reports."""
+    from _pytest.unittest import TestCaseFunction
+    addSubTest = TestCaseFunction.addSubTest
+
+    def add_failed(self, test_case, test, exc_info):
+        if exc_info is not None:
+            addSubTest(self, test_case, test, exc_info)
+
+    TestCaseFunction.addSubTest = add_failed
 
 
 def pytest_collection_modifyitems(config, items):

@@ -5,7 +5,7 @@ import datetime as dt
 from sql import Null
 
 from trytond.i18n import gettext
-from trytond.model import Index, ModelSQL, ModelStorage, ModelView, fields
+from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
@@ -16,9 +16,9 @@ from .review import _get_employee
 _CONFIRMATION = {'confirmed_by', 'confirmed_at'}
 
 
-class ReviewedMixin(ModelStorage):
-    """What belongs to a sale besides its lines: its fields that belong to an
-    aspect are frozen as those of the lines"""
+class ReviewedMixin:
+    """What belongs to a sale: its fields that belong to an aspect are frozen
+    with those of the sale"""
     __slots__ = ()
 
     @classmethod

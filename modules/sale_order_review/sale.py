@@ -19,6 +19,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 from . import snapshot as snapshots
 from .exceptions import ReviewRequiredError
 from .measure import MeasureMixin
+from .requirement import ReviewedMixin
 from .review import Plan
 
 
@@ -970,7 +971,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
             description=' '.join(texts))
 
 
-class Line(metaclass=PoolMeta):
+class Line(ReviewedMixin, metaclass=PoolMeta):
     __name__ = 'sale.line'
 
     customised = fields.Boolean(
@@ -987,25 +988,6 @@ class Line(metaclass=PoolMeta):
         super().on_change_product()
         if self.product:
             self.customised = self.product.template.customised
-
-    @classmethod
-    def check_modification(cls, mode, lines, values=None, external=False):
-        pool = Pool()
-        Sale = pool.get('sale.sale')
-        super().check_modification(
-            mode, lines, values=values, external=external)
-        if not external:
-            return
-        sales = {l.sale for l in lines}
-        Sale._check_history(sales)
-        names = Sale.get_review_fields()[cls.__name__]
-        if mode == 'write':
-            if values.get('sale'):
-                sales.add(Sale(values['sale']))
-            else:
-                names = names & values.keys()
-        Sale._lock_review(sales)
-        Sale.check_review_frozen(sales, names, model=cls.__name__)
 
 
 class SubmitReviewMixin:
