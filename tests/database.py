@@ -7,6 +7,7 @@ database per process, so each run of pytest tests against one of them. Nothing
 here imports trytond before setup_environment has set that up.
 """
 import fcntl
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -64,6 +65,8 @@ def setup_process(database, worker):
         os.environ['DB_NAME'] = ':memory:'
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', DeprecationWarning)
+        cache_imports()
+        keep_pools()
         share_cache()
         layer_cache()
 
@@ -156,6 +159,50 @@ def modules_digest():
         digest.update(str(file.relative_to(ROOT)).encode() + b'\0')
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def cache_imports():
+    """Find each module once
+
+    For every class that a module registers trytond looks through the entry
+    points of all packages, which is most of the time of the module tests."""
+    from trytond.tools import misc
+
+    misc.import_module = functools.cache(misc.import_module)
+
+
+def keep_pools():
+    """Set up the models of each set of modules once
+
+    Otherwise it is done for each database, and again for its client."""
+    from trytond.pool import Pool
+    from trytond.transaction import Transaction
+
+    init = Pool.init
+    kept = {}
+
+    def _init(self, update=None, **kwargs):
+        if update:
+            return init(self, update=update, **kwargs)
+        with Transaction().start(
+                self.database_name, 0, readonly=True) as transaction:
+            cursor = transaction.connection.cursor()
+            cursor.execute(
+                "SELECT name FROM ir_module"
+                " WHERE state IN ('activated', 'to upgrade', 'to remove')")
+            modules = frozenset(name for name, in cursor)
+        with Pool._lock:
+            if modules not in kept:
+                init(self, **kwargs)
+                kept[modules] = self._pool, self._modules
+            self._pool, self._modules = kept[modules]
+            self._pools[self.database_name] = self._pool
+            self._pool_modules[self.database_name] = self._modules
+            self._pool_instances.clear()
+            self._pool_instances.add(self)
+            self.ready = True
+
+    Pool.init = _init
 
 
 def share_cache():
