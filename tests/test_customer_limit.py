@@ -140,6 +140,23 @@ class LimitTestCase(CreditTestCase):
             self.approve(older)
 
     @with_company
+    def test_replace(self):
+        "Test one proposal remains of two customers that are merged"
+        Replace = Pool().get('party.replace', type='wizard')
+        older, newer = self.propose(500, customer="Other"), self.propose(600)
+        session, _, _ = Replace.create()
+        wizard = Replace(session)
+        wizard.ask.source = party("Other")
+        wizard.ask.destination = party("Acme")
+        with Transaction().set_context(_skip_warnings=True):
+            wizard.transition_replace()
+        for cache in list(Transaction().cache.values()):
+            cache.clear()
+        self.assertEqual(
+            [self.state(c) for c in [older, newer]],
+            ['superseded', 'proposed'])
+
+    @with_company
     def test_direct(self):
         "Test the history knows what is entered on the party"
         Change = Pool().get('customer.credit.limit.change')

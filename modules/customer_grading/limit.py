@@ -263,24 +263,22 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
     def on_modification(cls, mode, changes, field_names=None):
         super().on_modification(mode, changes, field_names=field_names)
         if mode == 'create':
-            with without_check_access():
-                cls._supersede(
-                    [c for c in cls.browse(changes) if c.state == 'proposed'])
+            cls.supersede_older(list({
+                        c.party for c in cls.browse(changes)
+                        if c.state == 'proposed'}))
 
     @classmethod
-    def _supersede(cls, changes):
-        "Replace the older proposals for the same customers"
-        latest = {}
-        for change in changes:
-            latest[change.company, change.party] = change
-        if not latest:
+    @without_check_access
+    def supersede_older(cls, parties):
+        "Leave only the newest proposal of each company for the parties"
+        if not parties:
             return
-        older = [
-            c for c in cls.search([
-                    ('state', '=', 'proposed'),
-                    ('party', 'in', [p.id for _, p in latest]),
-                    ])
-            if latest.get((c.company, c.party), c).id > c.id]
+        proposed = cls.search([
+                ('state', '=', 'proposed'),
+                ('party', 'in', [p.id for p in parties]),
+                ], order=[('id', 'ASC')])
+        latest = {(c.company, c.party): c for c in proposed}
+        older = [c for c in proposed if latest[c.company, c.party] != c]
         if older:
             with _recording():
                 cls.write(older, {

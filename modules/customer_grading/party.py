@@ -111,10 +111,13 @@ class Replace(metaclass=PoolMeta):
 
     def transition_replace(self):
         pool = Pool()
+        Change = pool.get('customer.credit.limit.change')
         Grade = pool.get('customer.grade')
         self.check_files()
         Grade.merge(self.ask.source, self.ask.destination)
-        return super().transition_replace()
+        result = super().transition_replace()
+        Change.supersede_older([self.ask.destination])
+        return result
 
 
 class Erase(metaclass=PoolMeta):
