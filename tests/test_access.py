@@ -154,7 +154,7 @@ def test_methods(world):
             'sale.review': {'withdraw'},
             'sale.review.signoff': {
                 'approve', 'approve_with_conditions', 'ask',
-                'mark_not_applicable', 'return_'},
+                'mark_not_applicable', 'propose_credit_limit', 'return_'},
             }
 
 

@@ -156,6 +156,9 @@ def login(chromium, url):
         page = chromium.new_page(
             viewport={'width': WIDTH, 'height': HEIGHT})
         page.set_default_timeout(30_000)
+        # What pytest shows of a test that fails
+        page.on('pageerror', lambda e: print(e))
+        page.on('console', lambda m: m.type == 'error' and print(m.text))
         pages.append(page)
         return Client(page, url, name.lower(), PASSWORD, DB_NAME)
 

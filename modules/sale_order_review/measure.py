@@ -102,9 +102,10 @@ class MeasureMixin:
                     gettext('sale_order_review.msg_measure_credit_none')))
         company = sales[0].company
         currency = company.currency
+        # In the order in which they are read, which is all at once
         parties = {
             p.id: p for p in Party.browse(
-                list({s._review_debtor.id for s in sales}))}
+                list(dict.fromkeys(s._review_debtor.id for s in sales)))}
 
         def format_(amount):
             return cls._format_review_amount(amount, currency)
