@@ -263,9 +263,10 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
     def on_modification(cls, mode, changes, field_names=None):
         super().on_modification(mode, changes, field_names=field_names)
         if mode == 'create':
-            cls.supersede_older(list({
-                        c.party for c in cls.browse(changes)
-                        if c.state == 'proposed'}))
+            with without_check_access():
+                cls.supersede_older(list({
+                            c.party for c in cls.browse(changes)
+                            if c.state == 'proposed'}))
 
     @classmethod
     @without_check_access
