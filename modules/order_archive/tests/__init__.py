@@ -1,0 +1,1 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
