@@ -194,7 +194,7 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
 
 class Chain(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.chain'
-    _rec_name = None
+    _rec_name = 'hash'
 
     company = fields.Many2One(
         'company.company', "Company", required=True, readonly=True,
