@@ -5,3 +5,7 @@ from trytond.exceptions import UserError
 
 class ArchiveError(UserError):
     pass
+
+
+class LedgerError(UserError):
+    pass

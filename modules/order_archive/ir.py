@@ -11,4 +11,8 @@ class Cron(metaclass=PoolMeta):
         super().__setup__()
         cls.method.selection.extend([
                 ('order.archive.event|seal', "Seal the Order Archive Ledger"),
+                ('order.archive.checkpoint|make',
+                    "Make Checkpoints of the Order Archive Ledger"),
+                ('order.archive.verification|run',
+                    "Verify the Order Archive"),
                 ])
