@@ -1,6 +1,7 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 from trytond.exceptions import UserError
+from trytond.model.exceptions import ValidationError
 
 
 class ArchiveError(UserError):
@@ -8,4 +9,8 @@ class ArchiveError(UserError):
 
 
 class LedgerError(UserError):
+    pass
+
+
+class PlanValidationError(ValidationError):
     pass

@@ -8,7 +8,7 @@ from collections import defaultdict
 from trytond.filestore import filestore
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
-from trytond.modules.company_department.report import Document
+from trytond.modules.company_department.report import Document, Texts
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
 from trytond.transaction import (
@@ -376,18 +376,17 @@ class _Run:
             names = [
                 n for n in sorted(actual.keys() | values.keys())
                 if actual.get(n, _NONE) != values.get(n, _NONE)]
-            self.find_record(record, 'record_altered', fields='\n'.join(
-                    '%s: %s ≠ %s' % (
-                        n, canonical(actual.get(n)), canonical(values.get(n)))
-                    for n in names))
+            # The values may be confidential
+            self.find_record(
+                record, 'record_altered', fields=', '.join(names))
 
     def find_record(self, record, message, **names):
         archive = record.archive
-        item = None
+        name, item = record.rec_name, None
         if record.__class__.__name__ == 'order.archive.item':
-            item = record.id
+            name, item = archive.rec_name, record.id
         self.find(
-            'record', f'{record.rec_name} ({record})', message,
+            'record', f'{name} ({record})', message,
             archive=archive.id if archive else None, item=item, **names)
 
     def verify_removed(self, Model):
@@ -401,14 +400,18 @@ class _Run:
         "Compare the bytes with their size and fingerprint"
         pool = Pool()
         Item = pool.get('order.archive.item')
+        Archive = pool.get('order.archive')
         item = Item.__table__()
+        archive = Archive.__table__()
         cursor = Transaction().connection.cursor()
         last = 0
         broken = {}
         while True:
-            cursor.execute(*item.select(
-                    item.id, item.archive, item.name, item.file_id, item.size,
-                    item.sha256, item.broken,
+            cursor.execute(*item
+                .join(archive, condition=item.archive == archive.id)
+                .select(
+                    item.id, archive.id, archive.number, item.file_id,
+                    item.size, item.sha256, item.broken,
                     where=(item.company == self.company.id)
                     & (item.id > last)
                     & (item.medium == 'file')
@@ -417,11 +420,11 @@ class _Run:
             rows = cursor.fetchall()
             if not rows:
                 break
-            for id_, archive, name, file_id, size, sha256, was in rows:
+            for id_, archive_id, number, file_id, size, sha256, was in rows:
                 found = Item.inspect(file_id, size, sha256)
                 if found:
-                    self.find('document', f'{name} ({Item.__name__},{id_})',
-                        f'document_{found}', archive=archive, item=id_)
+                    self.find('document', f'{number} ({Item.__name__},{id_})',
+                        f'document_{found}', archive=archive_id, item=id_)
                 if found != was:
                     broken.setdefault(found, []).append(id_)
             last = rows[-1][0]
@@ -441,3 +444,14 @@ class _Run:
 _NONE = object()
 
 
+
+
+class Certificate(Document):
+    __name__ = 'order.archive.integrity'
+    _model = 'order.archive.verification'
+
+    @classmethod
+    def get_context(cls, records, header, data):
+        context = super().get_context(records, header, data)
+        context.update(Texts(cls, context['company']).get_context())
+        return context
