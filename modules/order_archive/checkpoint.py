@@ -105,11 +105,9 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
             domain.append(('company', 'in', [c.id for c in companies]))
         last, to_create = [], []
         for chain in Chain.search(domain):
-            checkpoints = cls.search(
-                [('company', '=', chain.company.id)],
-                order=[('size', 'DESC')], limit=1)
-            if checkpoints and checkpoints[0].size == chain.length:
-                last.extend(checkpoints)
+            checkpoint = cls.last(chain.company)
+            if checkpoint and checkpoint.size == chain.length:
+                last.append(checkpoint)
             elif chain.length:
                 to_create.append(cls._get_values(chain))
         with _recording():
@@ -118,6 +116,14 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
         if pending := cls.search([*domain, ('published_at', '=', None)]):
             cls.__queue__.publish(pending)
         return last + created
+
+    @classmethod
+    @without_check_access
+    def last(cls, company):
+        "Return the checkpoint of the company that covers most if there is one"
+        checkpoints = cls.search(
+            [('company', '=', company.id)], order=[('size', 'DESC')], limit=1)
+        return checkpoints[0] if checkpoints else None
 
     @classmethod
     def _get_values(cls, chain):

@@ -5,6 +5,7 @@ import json
 
 from sql import Cast, Column, Null
 from sql.aggregate import Max, Min
+from sql.conditionals import Coalesce
 from sql.operators import Concat
 
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
@@ -217,6 +218,49 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
             if len(rows) < SLICE:
                 break
             last = rows[-1][0]
+
+    @classmethod
+    def entries(cls, company, numbers):
+        "Return by number what the hashes of the entries are made of"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        entries = {}
+        for sub_numbers in grouped_slice(numbers):
+            cursor.execute(*table.select(
+                    *(Column(table, f) for f in FIELDS),
+                    where=(table.company == company.id)
+                    & table.sequence.in_(list(sub_numbers))))
+            entries.update((r[FIELDS.index('sequence')], r) for r in cursor)
+        return entries
+
+    @classmethod
+    def of_archives(cls, archives, size):
+        """Return the numbers and the resources of the entries of the files
+        up to the number"""
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(
+                table.sequence, table.resource,
+                where=table.archive.in_([a.id for a in archives])
+                & (table.sequence <= size)))
+        return cursor.fetchall()
+
+    @classmethod
+    def covered(cls, archives, size):
+        """Return whether the entries up to the number are all of the files,
+        but for those of their exports"""
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        for sub_archives in grouped_slice(archives):
+            cursor.execute(*table.select(
+                    table.id,
+                    where=table.archive.in_([a.id for a in sub_archives])
+                    & (Coalesce(table.sequence, size + 1) > size)
+                    & (table.action != 'export'),
+                    limit=1))
+            if cursor.fetchone():
+                return False
+        return True
 
     @classmethod
     def last_contents(cls, resources):
