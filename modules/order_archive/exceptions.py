@@ -1,7 +1,12 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 from trytond.exceptions import UserError
+from trytond.model.exceptions import ValidationError
 
 
 class ArchiveError(UserError):
+    pass
+
+
+class PlanValidationError(ValidationError):
     pass
