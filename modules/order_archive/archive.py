@@ -163,6 +163,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
     deadline = fields.Date(
         "Deadline", readonly=True,
         help="The day by which the file must be archived.")
+    reminded_on = fields.Date("Reminded On", readonly=True, loading='lazy')
     late = fields.Function(
         fields.Boolean("Late"), 'get_late', searcher='search_late')
     missing_text = fields.Function(
@@ -411,6 +412,9 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         if opened:
             Event.record('open', opened)
             cls.update_search(opened)
+            cls.set_done([
+                    a.sale for a in opened
+                    if a.sale.state in {'done', 'cancelled'}])
         archives.update((a.sale, a) for a in opened)
         return archives
 
@@ -473,6 +477,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 cls.write(archives, {
                         'done_on': None,
                         'deadline': None,
+                        'reminded_on': None,
                         'state': 'collecting',
                         })
             Event.record('reopen', archives)
@@ -916,6 +921,36 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                         f'{a.number} – {a.sale_number}'
                         for a in c_archives[:5]),
                     user=user)
+
+    @classmethod
+    @without_check_access
+    def remind(cls):
+        """Update the files of the orders that are done and tell the archivists
+        once of those that are late"""
+        pool = Pool()
+        Company = pool.get('company.company')
+        Date = pool.get('ir.date')
+        domain = [
+            ('state', 'in', _OPEN),
+            ('done_on', '!=', None),
+            ]
+        for archives in grouped_slice(cls.search(domain)):
+            cls.update(list(archives))
+        for company in Company.search([]):
+            with Transaction().set_context(company=company.id):
+                today = Date.today()
+            late = cls.search([
+                    ('company', '=', company.id),
+                    ('state', 'in', _OPEN),
+                    ('deadline', '<', today),
+                    ('reminded_on', '=', None),
+                    ])
+            if late:
+                with _recording():
+                    cls.write(late, {'reminded_on': today})
+                cls.notify(
+                    late, 'tryton-warning',
+                    'order_archive.msg_notification_late')
 
     @classmethod
     def _get_users(cls, domain):
