@@ -31,7 +31,7 @@ from trytond.transaction import (
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import ArchiveError
-from .verify import FIELDS, leaf_hash, node_hash
+from .verify import leaf_hash, node_hash
 
 # How many files are read at once
 SLICE = 100
@@ -437,14 +437,20 @@ class Export(Wizard):
             Button("Close", 'end', 'tryton-close', default=True),
             ])
 
+    @property
+    def selected(self):
+        if self.model and self.model.__name__ == 'order.archive':
+            return list(self.records)
+        return []
+
     def default_start(self, fields):
         pool = Pool()
         Archive = pool.get('order.archive')
         context = Transaction().context
         return {
             'company': context.get('company'),
-            'content': 'selected' if self.records else 'year',
-            'number': len(self.records or []),
+            'content': 'selected' if self.selected else 'year',
+            'number': len(self.selected),
             'to': 'client',
             'folder': bool(Archive.export_folder()),
             'year': dt.date.today().year - 1,
@@ -454,7 +460,7 @@ class Export(Wizard):
         pool = Pool()
         Archive = pool.get('order.archive')
         if self.start.content == 'selected':
-            archives = list(self.records or [])
+            archives = self.selected
         else:
             year = self.start.year
             archives = Archive.search([
