@@ -1058,7 +1058,6 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
     def __setup__(cls):
         super().__setup__()
         t = cls.__table__()
-        cls.__access__.add('archive')
         cls._sql_constraints += [
             ('source_kept_unique',
                 Exclude(t,

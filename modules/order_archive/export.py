@@ -220,7 +220,7 @@ class Archive(metaclass=PoolMeta):
         table = Item.__table__()
         cursor = Transaction().connection.cursor()
         size = 0
-        for sub_archives in grouped_slice(archives):
+        for sub_archives in grouped_slice(archives, SLICE):
             cursor.execute(*table.select(
                     Sum(table.size),
                     where=table.archive.in_([a.id for a in sub_archives])
@@ -280,7 +280,7 @@ class Archive(metaclass=PoolMeta):
     def _readable(cls, archives):
         readable = []
         with check_access(), inactive_records():
-            for sub_archives in grouped_slice(archives):
+            for sub_archives in grouped_slice(archives, SLICE):
                 readable.extend(cls.search([
                             ('id', 'in', [a.id for a in sub_archives]),
                             ], order=[('id', 'ASC')]))
@@ -383,7 +383,7 @@ class Archive(metaclass=PoolMeta):
                 if not ModelAccess.check(
                         name, 'read', raise_exception=False):
                     continue
-                for sub_ids in grouped_slice(list(sequences)):
+                for sub_ids in grouped_slice(list(sequences), SLICE):
                     for record in Model.search([
                                 ('id', 'in', list(sub_ids)),
                                 ], order=[]):
