@@ -22,7 +22,6 @@ from sql.aggregate import Sum
 import trytond.config as config
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.model.exceptions import AccessError
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import file_open, grouped_slice
@@ -278,18 +277,11 @@ class Archive(metaclass=PoolMeta):
 
     @classmethod
     def _readable(cls, archives):
-        readable = []
-        with check_access(), inactive_records():
-            for sub_archives in grouped_slice(archives, SLICE):
-                readable.extend(cls.search([
-                            ('id', 'in', [a.id for a in sub_archives]),
-                            ], order=[('id', 'ASC')]))
-        if missing := set(map(int, archives)) - set(map(int, readable)):
-            raise AccessError(gettext(
-                    'ir.msg_read_rule_error',
-                    ids=', '.join(map(str, sorted(missing)[:5])),
-                    **cls.__names__()))
-        return readable
+        "Return the files, or raise an error if the user may not read them"
+        ids = sorted(map(int, archives))
+        with check_access():
+            cls.read(ids, ['id'])
+        return cls.browse(ids)
 
     @classmethod
     def _export_documents(cls, archives, bag, index):
