@@ -1248,7 +1248,9 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         "Lock the files, or raise ArchiveError if one does not change any more"
         pool = Pool()
         Archive = pool.get('order.archive')
-        Archive.lock(archives)
+        # What collects has locked them without preventing new references
+        if not Transaction().context.get('_locked'):
+            Archive.lock(archives)
         for archive in archives:
             if archive.state not in _OPEN:
                 raise ArchiveError(gettext(

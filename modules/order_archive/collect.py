@@ -27,7 +27,7 @@ from trytond.transaction import (
 from .exceptions import ArchiveError
 
 logger = logging.getLogger(__name__)
-_COLLECTING = ('collecting', 'complete')
+_COLLECTING = ['collecting', 'complete']
 # Collected by the scheduled task only: each message would be a document
 _GATHERED = {'note', 'chat'}
 # The bytes of the documents that are held at once
@@ -901,7 +901,8 @@ class _Run:
         """Let only one collect for the files
 
         Who waits here starts again once the other is done, as the files have
-        changed. Documents can be issued meanwhile."""
+        changed. Documents can be issued meanwhile, which a lock of the
+        records would prevent as long as they are printed."""
         pool = Pool()
         Archive = pool.get('order.archive')
         table = Archive.__table__()
@@ -1074,7 +1075,7 @@ class _Run:
         if not batch:
             return
         try:
-            with _undoing():
+            with _undoing(), Transaction().set_context(_locked=True):
                 Item.collect([v for _, v in batch])
         except (DatabaseOperationalError, TransactionError):
             raise
@@ -1083,7 +1084,8 @@ class _Run:
             for key, values in batch:
                 with self._failing(
                         key, name=values.get('source_name'),
-                        issue=values.get('issue')):
+                        issue=values.get('issue')), \
+                        Transaction().set_context(_locked=True):
                     Item.collect([values])
 
     def _finish(self):
