@@ -8,5 +8,9 @@ class ArchiveError(UserError):
     pass
 
 
+class LedgerError(UserError):
+    pass
+
+
 class PlanValidationError(ValidationError):
     pass

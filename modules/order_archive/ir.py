@@ -13,4 +13,8 @@ class Cron(metaclass=PoolMeta):
                 ('order.archive|remind', "Remind of Order Files"),
                 ('order.archive|collect_due', "Collect for the Order Files"),
                 ('order.archive.event|seal', "Seal the Order Archive Ledger"),
+                ('order.archive.checkpoint|make',
+                    "Make Checkpoints of the Order Archive Ledger"),
+                ('order.archive.verification|run',
+                    "Verify the Order Archive"),
                 ])
