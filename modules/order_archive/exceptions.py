@@ -1,7 +1,24 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 from trytond.exceptions import UserError
+from trytond.model.exceptions import ValidationError
 
 
 class ArchiveError(UserError):
+    pass
+
+
+class ContractError(UserError):
+    pass
+
+
+class ContractSignatureError(ValidationError):
+    pass
+
+
+class LoanError(ValidationError):
+    pass
+
+
+class MandateValidationError(ValidationError):
     pass
