@@ -3,6 +3,7 @@
 import datetime as dt
 from collections import defaultdict
 from decimal import Decimal
+from functools import partial
 
 from sql import Null
 from sql.operators import Equal
@@ -811,6 +812,7 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
     @ModelView.button
     def register(cls, contracts):
         pool = Pool()
+        Archive = pool.get('order.archive')
         Configuration = pool.get('order.archive.configuration')
         contracts = cls.browse(sorted(contracts, key=lambda c: c.id))
         contracts, problems = cls._check_states(
@@ -851,6 +853,10 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     'registered_at': now,
                     }
         cls._transit('registered', to_write)
+        # The files are found by the number
+        Archive.update_search(Archive.search([
+                    ('sale', 'in', list({c.sale.id for c in contracts})),
+                    ]))
 
     @classmethod
     def _get_overview(cls, sale):
@@ -1221,7 +1227,7 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Archive = pool.get('order.archive')
         archives = Archive.get(list({c.sale for c in contracts}))
-        if archives := list(set(filter(None, archives.values()))):
+        if archives := list(filter(None, archives.values())):
             Archive.collect(archives, names=['contract'])
 
 
@@ -1936,6 +1942,52 @@ class Archive(metaclass=PoolMeta):
         'get_contract_numbers', searcher='search_contract_numbers')
 
     @classmethod
+    def collectors(cls):
+        return {**super().collectors(), 'contract': '_collect_contracts'}
+
+    @classmethod
+    def _collect_contracts(cls, archives):
+        """Yield what is attached to signed contracts, and of the originals
+        that have been deposited where they are"""
+        pool = Pool()
+        Attachment = pool.get('ir.attachment')
+        by_sale = cls._get_contracts(archives)
+        contracts = {
+            str(c): c for cs in by_sale.values() for c in cs if c.is_signed}
+        attachments = defaultdict(list)
+        for attachment in Attachment.search([
+                    ('resource', 'in', list(contracts)),
+                    ], order=[('id', 'ASC')]):
+            attachments[str(attachment.resource)].append(attachment)
+        for archive in archives:
+            for contract in by_sale[archive.sale]:
+                for attachment in attachments[str(contract)]:
+                    yield {
+                        'archive': archive,
+                        'source': str(attachment),
+                        'source_name': contract.rec_name,
+                        # It does not change any more
+                        'issue': str(attachment.create_date),
+                        'document_date': contract._get_signed_on(),
+                        'render': partial(cls._read_attachment, attachment),
+                        }
+                if contract.deposited_at:
+                    yield {
+                        'archive': archive,
+                        'source': str(contract),
+                        'source_name': contract.rec_name,
+                        'name': contract.name,
+                        'medium': 'paper',
+                        'issue': contract.deposited_at.isoformat(),
+                        'document_date': contract._get_signed_on(),
+                        'remark': gettext(
+                            'order_archive.msg_contract_originals',
+                            number=contract.originals,
+                            place=contract.place,
+                            employee=contract.received_by.rec_name),
+                        }
+
+    @classmethod
     @without_check_access
     def get_contract_numbers(cls, archives, name):
         by_sale = cls._get_contracts(archives)
@@ -1955,6 +2007,17 @@ class Archive(metaclass=PoolMeta):
                     ], order=[('id', 'ASC')]):
             by_sale[contract.sale].append(contract)
         return by_sale
+
+    @classmethod
+    def _get_search_texts(cls, archives):
+        texts = super()._get_search_texts(archives)
+        by_sale = cls._get_contracts(archives)
+        for archive in archives:
+            for contract in by_sale[archive.sale]:
+                texts[archive].extend(filter(None, [
+                            contract.number, contract.reference,
+                            contract.name]))
+        return texts
 
     @classmethod
     def search_contract_numbers(cls, name, clause):
@@ -2010,17 +2073,6 @@ class Attachment(metaclass=PoolMeta):
                 a.resource for a in attachments if a._is_contract_evidence()}
             if contracts:
                 Contract.collect(Contract.browse(contracts))
-
-
-class Cron(metaclass=PoolMeta):
-    __name__ = 'ir.cron'
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        cls.method.selection.extend([
-                ('sale.contract|watch', "Watch the Expiry of Contracts"),
-                ])
 
 
 class RegistrationForm(Document):

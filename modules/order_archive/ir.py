@@ -12,4 +12,5 @@ class Cron(metaclass=PoolMeta):
         cls.method.selection.extend([
                 ('order.archive|collect_due', "Collect for the Order Files"),
                 ('order.archive.event|seal', "Seal the Order Archive Ledger"),
+                ('sale.contract|watch', "Watch the Expiry of Contracts"),
                 ])
