@@ -124,6 +124,7 @@ class SealTestCase(LedgerTestCase):
         Chain = pool.get('order.archive.chain')
         event, = seal()
         chain, = Chain.search([])
+        other = create_other()
         for record, values in [
                 (event, {'content': '{}'}), (event, {'sequence': None}),
                 (chain, {'length': 0})]:
@@ -136,7 +137,7 @@ class SealTestCase(LedgerTestCase):
                         'format': 1}),
                 (Chain, {'length': 1, 'hash': GENESIS})]:
             with self.assertRaises(AccessError):
-                Model.create([{'company': create_other().id, **values}])
+                Model.create([{'company': other.id, **values}])
 
     @with_company
     def test_queue(self):

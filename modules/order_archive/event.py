@@ -194,7 +194,7 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
 
 class Chain(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.chain'
-    _rec_name = 'company'
+    _rec_name = 'hash'
 
     company = fields.Many2One(
         'company.company', "Company", required=True, readonly=True,
@@ -220,6 +220,10 @@ class Chain(EvidenceMixin, ModelSQL, ModelView):
 
     def get_rec_name(self, name):
         return self.company.rec_name
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        return [('company.rec_name', *clause[1:])]
 
     @classmethod
     @ModelView.button

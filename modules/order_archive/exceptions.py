@@ -22,3 +22,7 @@ class LoanError(ValidationError):
 
 class MandateValidationError(ValidationError):
     pass
+
+
+class PlanValidationError(ValidationError):
+    pass
