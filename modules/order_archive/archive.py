@@ -37,7 +37,8 @@ def get_employee(company):
     User = pool.get('res.user')
     transaction = Transaction()
     with without_check_access():
-        user = User(transaction.user)
+        # The queue runs for the user of the context
+        user = User(transaction.context.get('user', transaction.user))
         employees = [e for e in user.employees if e.company == company]
         id_ = transaction.context.get(
             'employee', user.employee.id if user.employee else None)
@@ -226,11 +227,6 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             ('complete', 'archived'),
             }
         cls._buttons.update({
-                'collect_now': {
-                    'invisible': ~Eval('state').in_(_OPEN),
-                    'icon': 'tryton-refresh',
-                    'depends': ['state'],
-                    },
                 'upload': {
                     'invisible': ~Eval('state').in_(_OPEN),
                     'icon': 'tryton-add',
@@ -497,8 +493,6 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         "Return by file the requirements that it does not meet"
         pool = Pool()
         Configuration = pool.get('order.archive.configuration')
-        Item = pool.get('order.archive.item')
-        Kind = pool.get('order.archive.kind')
         archives = cls.browse(archives)
         config = Configuration(1)
         by_class, by_company = {}, {}
@@ -562,19 +556,70 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def _get_amended(cls, archives):
-        return set()
+        return cls._get_with(archives, 'sale.amendment', ['validated'])
 
     @classmethod
     def _get_produced(cls, archives):
-        return set()
+        return cls._get_with(archives, 'production', ['running', 'done'])
 
     @classmethod
     def _get_inspected(cls, archives):
-        return set()
+        return cls._get_with(
+            archives, 'quality.inspection', ['passed', 'failed'])
 
     @classmethod
     def _get_complained(cls, archives):
-        return set()
+        return cls._get_with(
+            archives, 'sale.complaint',
+            ['waiting', 'approved', 'rejected', 'done'])
+
+    @classmethod
+    def _get_with(cls, archives, name, states):
+        """Return the set of the files to whose orders belongs a record of the
+        model in one of the states"""
+        records = cls._get_records(archives, name, states)
+        return {a for a in archives if records[a.sale.id]}
+
+    @classmethod
+    def related(cls):
+        """Return by name of model the query of the sales and the ids of the
+        records that belong to them"""
+        return {}
+
+    @classmethod
+    def _get_records(cls, archives, name, states):
+        """Return by id of the orders the records of the model in the states,
+        none if its module is not activated"""
+        pool = Pool()
+        records = defaultdict(list)
+        try:
+            Model = pool.get(name)
+        except KeyError:
+            return records
+        sales = defaultdict(list)
+        cursor = Transaction().connection.cursor()
+        for sub_archives in grouped_slice(archives):
+            ids = list({a.sale.id for a in sub_archives})
+            table = Model.__table__()
+            where = table.state.in_(states)
+            if 'sale' in Model._fields:
+                query = table.select(
+                    table.sale, table.id,
+                    where=where & reduce_ids(table.sale, ids))
+            elif related := cls.related().get(name):
+                query = table.join(
+                    related, condition=related.id == table.id).select(
+                    related.sale, table.id, distinct=True,
+                    where=where & reduce_ids(related.sale, ids))
+            else:
+                break
+            cursor.execute(*query)
+            for sale, id_ in cursor:
+                sales[id_].append(sale)
+        for record in Model.browse(sorted(sales)):
+            for sale in sales[record.id]:
+                records[sale].append(record)
+        return records
 
     @classmethod
     def _get_shipped(cls, archives):
@@ -646,7 +691,30 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     problems[archive].append(gettext(
                             f'order_archive.{message_id}',
                             records=', '.join(r.rec_name for r in records)))
+        for name, states in cls._get_open_states().items():
+            records = cls._get_records(archives, name, states)
+            for archive in archives:
+                if a_records := records[archive.sale.id]:
+                    problems[archive].append(gettext(
+                            'order_archive.msg_gate_open',
+                            model=a_records[0].__names__()['model'],
+                            records=', '.join(
+                                r.rec_name for r in a_records)))
         return problems
+
+    @classmethod
+    def _get_open_states(cls):
+        """Return by name of the models whose records must be finished the
+        states in which they are not"""
+        return {
+            'sale.amendment': ['draft'],
+            'sale.review': ['open'],
+            'sale.review.condition': ['open'],
+            'production': [
+                'request', 'draft', 'waiting', 'assigned', 'running'],
+            'quality.inspection': ['pending'],
+            'sale.complaint': ['draft', 'waiting', 'approved'],
+            }
 
     @classmethod
     def _get_problems(cls, archives):
