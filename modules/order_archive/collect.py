@@ -27,7 +27,7 @@ from trytond.transaction import (
 from .exceptions import ArchiveError
 
 logger = logging.getLogger(__name__)
-_COLLECTING = ('collecting', 'complete')
+_COLLECTING = ['collecting', 'complete']
 # Collected by the scheduled task only: each message would be a document
 _GATHERED = {'note', 'chat'}
 # The bytes of the documents that are held at once
