@@ -8,6 +8,22 @@ class ArchiveError(UserError):
     pass
 
 
+class ContractError(UserError):
+    pass
+
+
+class ContractSignatureError(ValidationError):
+    pass
+
+
+class LoanError(ValidationError):
+    pass
+
+
+class MandateValidationError(ValidationError):
+    pass
+
+
 class LedgerError(UserError):
     pass
 
