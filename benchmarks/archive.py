@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from statistics import quantiles
 
@@ -195,10 +196,8 @@ def export(options):
 @contextmanager
 def _database(name):
     "A database with the archive, a seller who sees it and its own filestore"
-    copy(name, 'stock')
-    _execute(name, 'CREATE EXTENSION IF NOT EXISTS pg_trgm')
-    activate(name, ['order_archive'])
-    run(name, _set_up)
+    copy(name, _template())
+    load(name)
     before = config.get('database', 'path')
     with tempfile.TemporaryDirectory(
             prefix='archive-', dir=FOLDER) as folder:
@@ -207,6 +206,17 @@ def _database(name):
             yield name
         finally:
             config.set('database', 'path', before)
+
+
+@cache
+def _template():
+    "Return the name of a database with the archive"
+    name = 'archive'
+    copy(name, 'stock')
+    _execute(name, 'CREATE EXTENSION IF NOT EXISTS pg_trgm')
+    activate(name, ['order_archive'])
+    run(name, _set_up)
+    return name
 
 
 def _run(database, function, *args):
