@@ -137,13 +137,7 @@ class Archive(metaclass=PoolMeta):
                             'shipping_date']}),
                 ],
             'review': [
-                Source('sale.sale', [
-                        *confirmed,
-                        ['OR',
-                            ('reviews', '!=', None),
-                            ('releases', '!=', None),
-                            ('requirements', '!=', None),
-                            ]],
+                Source('sale.sale', confirmed,
                     'sale.review.record', None, [], {
                         'reviews': ['number', 'round', 'state', 'closed_at'],
                         'releases': [
@@ -156,7 +150,7 @@ class Archive(metaclass=PoolMeta):
                         }),
                 ],
             'change': [
-                Source('sale.sale', [*confirmed, ('changes', '!=', None)],
+                Source('sale.sale', confirmed,
                     'sale.review.change_record', None, [],
                     {'changes': ['field', 'old', 'new', 'at']}),
                 Source('sale.amendment', [('state', '=', 'validated')],
@@ -437,7 +431,7 @@ class Archive(metaclass=PoolMeta):
     @classmethod
     def get_issues(cls, source, ids):
         """Return by id the digest of what is told of the record, as it is in
-        the database now"""
+        the database now, if there is anything"""
         Model = Pool().get(source.model)
         contents = {i: [] for i in ids}
         for name, names in [(None, source.names), *source.lists.items()]:
@@ -445,7 +439,7 @@ class Archive(metaclass=PoolMeta):
                 for id_, *values in cls._read(
                         Model, name, names, list(sub_ids)):
                     contents[id_].append([name, *values])
-        return {i: _digest(c) for i, c in contents.items()}
+        return {i: _digest(c) for i, c in contents.items() if c}
 
     @classmethod
     def _read(cls, Model, name, names, ids):
@@ -505,15 +499,16 @@ class Archive(metaclass=PoolMeta):
         owners = cls.get_owners(records)
         if not owners:
             return
-        records = [r for r in records if str(r) in owners]
-        issues = cls.get_issues(source, [r.id for r in records])
+        issues = cls.get_issues(
+            source, [r.id for r in records if str(r) in owners])
         values = [{
                 'archive': archive.id,
                 'collector': name,
                 'source': str(record),
                 'source_name': record.rec_name,
                 'issue': issues[record.id],
-                } for record in records for archive in owners[str(record)]]
+                } for record in records if record.id in issues
+            for archive in owners[str(record)]]
         archives = {a for r in owners.values() for a in r}
         if everything:
             values.extend({'archive': a.id} for a in archives)
@@ -669,7 +664,7 @@ class Archive(metaclass=PoolMeta):
         for archive in archives:
             by_sale[archive.sale.id].append(archive)
         for source in cls.sources()[name]:
-            if source.model not in models or not _has_fields(source):
+            if source.model not in models:
                 continue
             owners = defaultdict(list)
             for sale, id_ in cls._get_related(
@@ -683,6 +678,8 @@ class Archive(metaclass=PoolMeta):
                         order=[('id', 'ASC')]))
             issues = cls.get_issues(source, [r.id for r in records])
             for record in records:
+                if record.id not in issues:
+                    continue
                 date = source.date and getattr(record, source.date)
                 for archive in owners[record.id]:
                     yield {
@@ -829,7 +826,8 @@ class Archive(metaclass=PoolMeta):
         pool = Pool()
         Attachment = pool.get('ir.attachment')
         AttachmentKind = pool.get('order.archive.attachment.kind')
-        kinds = AttachmentKind.get_kinds(archives[0].company)
+        company = archives[0].company
+        kinds = AttachmentKind.get_kinds(company)
         owners = cls._get_resources(archives)
         for strings in grouped_slice([
                     f'{name},{id_}' for name, by_id in owners.items()
@@ -853,8 +851,10 @@ class Archive(metaclass=PoolMeta):
                     'document_date': _date(attachment.last_modification),
                     'render': partial(cls._read_attachment, attachment),
                     }
-                if kind := attachment.archive_kind or kinds.get(
-                        resource.__name__):
+                kind = attachment.archive_kind
+                if not kind or kind.company not in {company, None}:
+                    kind = kinds.get(resource.__name__)
+                if kind:
                     document['kind'] = kind
                 for archive in sorted(
                         owners[resource.__name__][resource.id],
@@ -1130,19 +1130,6 @@ class _Run:
 
 def _date(value):
     return value.date() if isinstance(value, dt.datetime) else value
-
-
-def _has_fields(source):
-    "Return whether the model has what the domain asks for"
-    Model = Pool().get(source.model)
-
-    def names(domain):
-        for clause in domain:
-            if isinstance(clause, list):
-                yield from names(clause)
-            elif isinstance(clause, tuple):
-                yield clause[0]
-    return set(names(source.domain)) <= Model._fields.keys()
 
 
 class Kind(metaclass=PoolMeta):
