@@ -8,5 +8,25 @@ class ArchiveError(UserError):
     pass
 
 
+class ContractError(UserError):
+    pass
+
+
+class ContractSignatureError(ValidationError):
+    pass
+
+
+class LoanError(ValidationError):
+    pass
+
+
+class MandateValidationError(ValidationError):
+    pass
+
+
+class LedgerError(UserError):
+    pass
+
+
 class PlanValidationError(ValidationError):
     pass
