@@ -110,6 +110,7 @@ class Archive(metaclass=PoolMeta):
         kind is the one that names the collector, unless the document has
         another."""
         return {
+            **super().collectors(),
             **{n: partial(cls._collect_sources, n) for n in cls.sources()},
             'invoice': '_collect_invoices',
             'note': '_collect_notes',
@@ -412,19 +413,19 @@ class Archive(metaclass=PoolMeta):
 
     @classmethod
     def _get_resources(cls, archives):
-        """Return by name of model and by id the set of the files to which the
+        """Return by name of model and by id the list of the files to which the
         record belongs"""
-        by_sale = defaultdict(list)
-        for archive in archives:
-            by_sale[archive.sale.id].append(archive)
-        resources = {}
-        for name in cls.related():
-            by_id = defaultdict(set)
-            for sale, id_ in cls._get_related(name, sales=list(by_sale)):
-                by_id[id_].update(by_sale[sale])
-            if by_id:
-                resources[name] = by_id
-        return resources
+        return {n: cls._get_owned(n, archives) for n in cls.related()}
+
+    @classmethod
+    def _get_owned(cls, name, archives):
+        """Return by id of the records of the model the list of the files to
+        which it belongs"""
+        by_sale = {a.sale.id: a for a in archives}
+        owned = defaultdict(list)
+        for sale, id_ in sorted(cls._get_related(name, sales=list(by_sale))):
+            owned[id_].append(by_sale[sale])
+        return owned
 
     # What of it is issued
 
@@ -660,16 +661,10 @@ class Archive(metaclass=PoolMeta):
     def _collect_sources(cls, name, archives):
         pool = Pool()
         models = {n for n, _ in pool.iterobject()}
-        by_sale = defaultdict(list)
-        for archive in archives:
-            by_sale[archive.sale.id].append(archive)
         for source in cls.sources()[name]:
             if source.model not in models:
                 continue
-            owners = defaultdict(list)
-            for sale, id_ in cls._get_related(
-                    source.model, sales=list(by_sale)):
-                owners[id_].extend(by_sale[sale])
+            owners = cls._get_owned(source.model, archives)
             Model = pool.get(source.model)
             records = []
             for ids in grouped_slice(sorted(owners), 1000):
@@ -728,15 +723,7 @@ class Archive(metaclass=PoolMeta):
     def _collect_invoices(cls, archives):
         pool = Pool()
         Invoice = pool.get('account.invoice')
-        by_sale = defaultdict(list)
-        for archive in archives:
-            by_sale[archive.sale.id].append(archive)
-        owners = defaultdict(list)
-        for sale, id_ in cls._get_related(
-                'account.invoice', sales=list(by_sale)):
-            for archive in by_sale[sale]:
-                if archive not in owners[id_]:
-                    owners[id_].append(archive)
+        owners = cls._get_owned('account.invoice', archives)
         for invoice in Invoice.search([
                     ('id', 'in', list(owners)),
                     ('type', '=', 'out'),
@@ -806,9 +793,7 @@ class Archive(metaclass=PoolMeta):
             issue = _digest([
                     [m.id, *(str(getattr(m, n)) for n in names)]
                     for m in written])
-            for archive in sorted(
-                    owners[resource.__name__][resource.id],
-                    key=lambda a: a.id):
+            for archive in owners[resource.__name__][resource.id]:
                 yield {
                     'archive': archive,
                     'source': str(resource),
@@ -856,9 +841,7 @@ class Archive(metaclass=PoolMeta):
                     kind = kinds.get(resource.__name__)
                 if kind:
                     document['kind'] = kind
-                for archive in sorted(
-                        owners[resource.__name__][resource.id],
-                        key=lambda a: a.id):
+                for archive in owners[resource.__name__][resource.id]:
                     yield {'archive': archive, **document}
 
     @classmethod
