@@ -12,7 +12,6 @@ from itertools import groupby
 
 from sql import Column, Literal, Null, Union
 from sql.conditionals import Coalesce
-from sql.functions import CurrentTimestamp
 from sql.operators import Concat, Equal
 
 from trytond.backend import DatabaseOperationalError
@@ -636,8 +635,7 @@ class Archive(metaclass=PoolMeta):
         if not archives:
             return []
         failed = _Run(archives, names).run()
-        if not names:
-            cls.update(archives)
+        cls.update(archives)
         return failed
 
     @classmethod
@@ -891,7 +889,7 @@ class _Run:
         table = Archive.__table__()
         cursor = Transaction().connection.cursor()
         cursor.execute(*table.update(
-                [table.collected_at], [CurrentTimestamp()],
+                [table.collected_at], [dt.datetime.now()],
                 where=fields.SQL_OPERATORS['in'](
                     table.id, [a.id for a in self.archives])))
 
