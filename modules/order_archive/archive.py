@@ -1247,7 +1247,9 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         Archive = pool.get('order.archive')
         archives = Archive.browse(list({i.archive for i in items}))
         Archive.update_search(archives)
-        Archive.update(archives)
+        # What collects does it when it has forgotten what it collected
+        if not Transaction().context.get('_locked'):
+            Archive.update(archives)
 
     @classmethod
     @ModelView.button_action('order_archive.wizard_item_withdraw')
