@@ -1,7 +1,36 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 from trytond.exceptions import UserError
+from trytond.model.exceptions import ValidationError
 
 
 class ArchiveError(UserError):
+    pass
+
+
+class RetentionError(ArchiveError):
+    pass
+
+
+class RetentionValidationError(ValidationError):
+    pass
+
+
+class HoldError(ArchiveError):
+    pass
+
+
+class HoldValidationError(ValidationError):
+    pass
+
+
+class DisposalError(ArchiveError):
+    pass
+
+
+class CustodyError(ArchiveError):
+    pass
+
+
+class LoanError(ArchiveError):
     pass
