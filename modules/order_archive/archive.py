@@ -1,15 +1,86 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+import datetime as dt
+import hashlib
+import unicodedata
+from collections import defaultdict
+
+from sql.aggregate import Count
+from sql.operators import Equal
+
+from trytond.filestore import filestore
 from trytond.i18n import gettext
 from trytond.model import (
-    ModelSQL, ModelStorage, ModelView, Workflow, fields)
+    Exclude, Index, ModelSQL, ModelStorage, ModelView, Workflow, fields)
 from trytond.model.exceptions import AccessError
-from trytond.transaction import Transaction
+from trytond.pool import Pool
+from trytond.pyson import Bool, Date, Eval, If
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.transaction import Transaction, without_check_access
+from trytond.wizard import Button, StateTransition, StateView, Wizard
+
+from .exceptions import ArchiveError
+
+# The states in which a file takes documents
+_OPEN = ['collecting', 'complete']
+_PREFIX = 'order_archive'
 
 
 def _recording():
     "Let the evidence of the archive be modified"
     return Transaction().set_context(_order_archive=True)
+
+
+def get_employee(company):
+    "Return the employee of the user in the company if there is one"
+    pool = Pool()
+    User = pool.get('res.user')
+    transaction = Transaction()
+    with without_check_access():
+        user = User(transaction.user)
+        employees = [e for e in user.employees if e.company == company]
+        id_ = transaction.context.get(
+            'employee', user.employee.id if user.employee else None)
+        for employee in employees:
+            if employee.id == id_:
+                return employee
+        return employees[0] if employees else None
+
+
+def _isoformat(value):
+    return value.isoformat() if value else None
+
+
+def _encode(text):
+    """Return the text as it is searched: without case and accents, the
+    Chinese characters as capital letters, which a database finds in any
+    locale through its index of trigrams"""
+    result = []
+    for char in unicodedata.normalize('NFKD', text.casefold()):
+        if unicodedata.combining(char):
+            continue
+        if ord(char) < 0x2e80:
+            result.append(char)
+        else:
+            result.append('Z')
+            result.extend(chr(65 + int(d, 16)) for d in f'{ord(char):x}')
+    return ''.join(result)
+
+
+class Unmet:
+    "A requirement of which the file has less than it must have"
+    __slots__ = ('requirement', 'number')
+
+    def __init__(self, requirement, number):
+        self.requirement = requirement
+        self.number = number
+
+    @property
+    def text(self):
+        return gettext('order_archive.msg_requirement_unmet',
+            kind=self.requirement.kind.rec_name,
+            needed=self.requirement.number,
+            number=self.number)
 
 
 class EvidenceMixin(ModelStorage):
@@ -51,11 +122,66 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
     sale = fields.Many2One(
         'sale.sale', "Sale", required=True, readonly=True, ondelete='RESTRICT')
     class_ = fields.Many2One(
-        'order.archive.class', "Class", readonly=True, ondelete='RESTRICT')
+        'order.archive.class', "Class", required=True, readonly=True,
+        ondelete='RESTRICT')
     supplement_of = fields.Many2One(
-        'order.archive', "Supplement Of", readonly=True, ondelete='RESTRICT')
+        'order.archive', "Supplement Of", readonly=True, ondelete='RESTRICT',
+        states={
+            'invisible': ~Eval('supplement_of'),
+            })
+    supplements = fields.One2Many(
+        'order.archive', 'supplement_of', "Supplements", readonly=True,
+        states={
+            'invisible': ~Eval('supplements'),
+            })
+    opened_at = fields.DateTime("Opened At", required=True, readonly=True)
+    sale_number = fields.Char("Sale Number", readonly=True)
+    sale_date = fields.Date("Sale Date", readonly=True)
+    reference = fields.Char("Reference", readonly=True)
+    description = fields.Char("Description", readonly=True)
+    party = fields.Many2One(
+        'party.party', "Party", required=True, readonly=True,
+        ondelete='RESTRICT',
+        context={
+            'company': Eval('company', -1),
+            },
+        depends={'company'})
+    party_name = fields.Char(
+        "Party Name", readonly=True,
+        help="The name that the party had.")
+    party_code = fields.Char("Party Code", readonly=True)
+    products = fields.Function(
+        fields.Many2Many('product.product', None, None, "Products"),
+        'get_products', searcher='search_products')
+    search_text = fields.Text("Search Text", readonly=True, loading='lazy')
     items = fields.One2Many(
-        'order.archive.item', 'archive', "Items", readonly=True)
+        'order.archive.item', 'archive', "Documents", readonly=True)
+    done_on = fields.Date(
+        "Done On", readonly=True,
+        help="When the order was delivered and paid.")
+    deadline = fields.Date(
+        "Deadline", readonly=True,
+        help="The day by which the file must be archived.")
+    late = fields.Function(
+        fields.Boolean("Late"), 'get_late', searcher='search_late')
+    missing_text = fields.Function(
+        fields.Text(
+            "Missing",
+            states={
+                'invisible': ~Eval('missing_text'),
+                },
+            help="What prevents the file from being archived."),
+        'get_missing_text')
+    archived_at = fields.DateTime(
+        "Archived At", readonly=True,
+        states={
+            'invisible': ~Eval('archived_at'),
+            })
+    archived_by = fields.Many2One(
+        'company.employee', "Archived By", readonly=True, ondelete='RESTRICT',
+        states={
+            'invisible': ~Eval('archived_by'),
+            })
     state = fields.Selection([
             ('collecting', "Collecting"),
             ('complete', "Complete"),
@@ -65,29 +191,1145 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             ], "State", required=True, readonly=True, sort=False)
 
 
+    @classmethod
+    def __setup__(cls):
+        cls.number.search_unaccented = False
+        super().__setup__()
+        t = cls.__table__()
+        cls.search_text.search_full_text = False
+        cls.search_text.search_unaccented = False
+        cls._sql_constraints += [
+            ('sale_open_unique',
+                Exclude(t, (t.sale, Equal), where=t.state.in_(_OPEN)),
+                'order_archive.msg_archive_sale_unique'),
+            ]
+        cls._sql_indexes.update({
+                Index(t, (t.number, Index.Equality())),
+                Index(t, (t.sale, Index.Equality())),
+                Index(t, (t.supplement_of, Index.Equality())),
+                Index(t, (t.class_, Index.Equality())),
+                Index(
+                    t,
+                    (t.party, Index.Equality()),
+                    (t.id, Index.Range(order='DESC'))),
+                Index(t, (t.search_text, Index.Similarity())),
+                Index(
+                    t,
+                    (t.state, Index.Equality(cardinality='low')),
+                    (t.deadline, Index.Range()),
+                    where=t.state.in_(_OPEN)),
+                })
+        cls._order = [('id', 'DESC')]
+        cls._transitions |= {
+            ('collecting', 'complete'),
+            ('complete', 'collecting'),
+            ('complete', 'archived'),
+            }
+        cls._buttons.update({
+                'collect_now': {
+                    'invisible': ~Eval('state').in_(_OPEN),
+                    'icon': 'tryton-refresh',
+                    'depends': ['state'],
+                    },
+                'upload': {
+                    'invisible': ~Eval('state').in_(_OPEN),
+                    'icon': 'tryton-add',
+                    'depends': ['state'],
+                    },
+                'waive': {
+                    'invisible': ~Eval('state').in_(_OPEN),
+                    'icon': 'tryton-clear',
+                    'depends': ['state'],
+                    },
+                'close': {
+                    'invisible': ~Eval('state').in_(_OPEN),
+                    'readonly': Eval('state') != 'complete',
+                    'icon': 'tryton-archive',
+                    'depends': ['state'],
+                    },
+                'supplement': {
+                    'invisible': ~Eval('state').in_(['archived', 'due']),
+                    'icon': 'tryton-add',
+                    'depends': ['state'],
+                    },
+                })
+
+    @classmethod
+    def default_state(cls):
+        return 'collecting'
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, value = clause
+        if not isinstance(value, str) or 'like' not in operator:
+            return [('number', *clause[1:])]
+        domain = ['AND', *(
+                ('search_text', 'like', f'%{_encode(word)}%')
+                for word in value.replace('%', ' ').split())]
+        if operator.startswith('not'):
+            return [('id', 'not in', cls.search(domain, query=True))]
+        return domain
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(Eval('state').in_(['archived', 'disposed']), 'muted', '')),
+            ('/tree/field[@name="deadline"]', 'visual',
+                If(Bool(Eval('late')), 'danger', '')),
+            ('/tree/field[@name="state"]', 'visual',
+                If(Eval('state') == 'complete', 'success', '')),
+            ]
+
+    @property
+    def archive(self):
+        return self
+
+    def ledger_values(self):
+        return {
+            'number': self.number,
+            'company': self.company.id,
+            'sale': self.sale.id,
+            'class': self.class_.code,
+            'supplement_of': (
+                self.supplement_of.number if self.supplement_of else None),
+            'opened_at': _isoformat(self.opened_at),
+            'sale_number': self.sale_number,
+            'sale_date': _isoformat(self.sale_date),
+            'reference': self.reference,
+            'description': self.description,
+            'party_name': self.party_name,
+            'party_code': self.party_code,
+            'done_on': _isoformat(self.done_on),
+            'archived_at': _isoformat(self.archived_at),
+            'archived_by': self.archived_by.id if self.archived_by else None,
+            'state': self.state,
+            }
+
+    @classmethod
+    @without_check_access
+    def get_products(cls, archives, name):
+        archives = cls.browse(archives)
+        return {
+            a.id: list(dict.fromkeys(
+                    l.product.id for l in a.sale.lines if l.product))
+            for a in archives}
+
+    @classmethod
+    def search_products(cls, name, clause):
+        return [('sale.lines.product' + clause[0][len(name):], *clause[1:])]
+
+    @classmethod
+    def get_late(cls, archives, name):
+        pool = Pool()
+        Date = pool.get('ir.date')
+        today = Date.today()
+        return {
+            a.id: bool(
+                a.state in _OPEN and a.deadline and a.deadline < today)
+            for a in archives}
+
+    @classmethod
+    def search_late(cls, name, clause):
+        pool = Pool()
+        Date = pool.get('ir.date')
+        _, operator, value = clause
+        late = [
+            ('state', 'in', _OPEN),
+            ('deadline', '<', Date.today()),
+            ]
+        if (operator == '=') == bool(value):
+            return late
+        return [('id', 'not in', cls.search(late, query=True))]
+
+    @classmethod
+    @without_check_access
+    def get_missing_text(cls, archives, name):
+        archives = cls.browse(archives)
+        texts = dict.fromkeys(map(int, archives))
+        open_ = [a for a in archives if a.state in _OPEN]
+        for archive, problems in cls._get_problems(open_).items():
+            texts[archive.id] = '\n'.join(problems)
+        return texts
+
+    # Opening
+
+    @classmethod
+    @without_check_access
+    def get(cls, sales):
+        "Return by sale the file that takes its documents, if it has one"
+        archives = {}
+        for sub_sales in grouped_slice(sales):
+            for archive in cls.search([
+                        ('sale', 'in', list(map(int, sub_sales))),
+                        ('state', 'in', _OPEN),
+                        ]):
+                archives[archive.sale] = archive
+        return archives
+
+    @classmethod
+    @without_check_access
+    def open(cls, sales):
+        """Open a file for each of the orders that has none which takes
+        documents and return by sale the file that does.
+
+        If a file has been closed already it is a supplement. Orders for which
+        the file plan has no class get none."""
+        pool = Pool()
+        Class = pool.get('order.archive.class')
+        Configuration = pool.get('order.archive.configuration')
+        Event = pool.get('order.archive.event')
+        config = Configuration(1)
+        archives = cls.get(sales)
+        to_open = [s for s in sales if s not in archives]
+        last = {}
+        for sub_sales in grouped_slice(to_open):
+            for archive in cls.search([
+                        ('sale', 'in', list(map(int, sub_sales))),
+                        ], order=[('id', 'ASC')]):
+                last[archive.sale] = archive
+        classes = Class.get_classes([s for s in to_open if s not in last])
+        classes.update((s, a.class_) for s, a in last.items())
+        by_company = defaultdict(list)
+        for sale in to_open:
+            if sale in classes:
+                by_company[sale.company].append(sale)
+        now = dt.datetime.now().replace(microsecond=0)
+        opened = []
+        for company, c_sales in by_company.items():
+            sequence = config.get_multivalue(
+                'archive_sequence', company=company.id)
+            with _recording(), Transaction().set_context(company=company.id):
+                opened += cls.create([{
+                            'number': number,
+                            'company': company.id,
+                            'sale': sale.id,
+                            'class_': classes[sale].id,
+                            'supplement_of': (
+                                last[sale].id if sale in last else None),
+                            'opened_at': now,
+                            **cls._get_copied(sale),
+                            }
+                        for number, sale in zip(
+                            sequence.get_many(len(c_sales)), c_sales)])
+        if opened:
+            Event.record('open', opened)
+            cls.update_search(opened)
+        archives.update((a.sale, a) for a in opened)
+        return archives
+
+    @classmethod
+    def _get_copied(cls, sale):
+        "Return what the file keeps of the order itself"
+        return {
+            'sale_number': sale.number,
+            'sale_date': sale.sale_date,
+            'reference': sale.reference,
+            'description': sale.description,
+            'party': sale.party.id,
+            'party_name': sale.party.name,
+            'party_code': sale.party.code,
+            }
+
+    @classmethod
+    @without_check_access
+    def set_done(cls, sales):
+        "The orders are done: what is missing in their files must be added"
+        pool = Pool()
+        Configuration = pool.get('order.archive.configuration')
+        Date = pool.get('ir.date')
+        Event = pool.get('order.archive.event')
+        config = Configuration(1)
+        by_company = defaultdict(list)
+        for archive in cls.get(sales).values():
+            if not archive.done_on:
+                by_company[archive.company].append(archive)
+        for company, archives in by_company.items():
+            with Transaction().set_context(company=company.id):
+                today = Date.today()
+            days = config.get_multivalue('archive_days', company=company.id)
+            with _recording():
+                cls.write(archives, {
+                        'done_on': today,
+                        'deadline': (
+                            company.add_working_days(today, days)
+                            if days is not None else None),
+                        })
+            Event.record('done', archives)
+            cls.__queue__.update(archives)
+
+    @classmethod
+    @without_check_access
+    def reopen(cls, sales):
+        """The orders are not done any more: those whose files are closed get
+        a supplement"""
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        with_file = {
+            a.sale for sub_sales in grouped_slice(sales)
+            for a in cls.search([
+                    ('sale', 'in', list(map(int, sub_sales)))])}
+        archives = [
+            a for a in cls.open([s for s in sales if s in with_file]).values()
+            if a.done_on]
+        if archives:
+            with _recording():
+                cls.write(archives, {
+                        'done_on': None,
+                        'deadline': None,
+                        'state': 'collecting',
+                        })
+            Event.record('reopen', archives)
+
+    # What is missing
+
+    @classmethod
+    @without_check_access
+    def missing(cls, archives):
+        "Return by file the texts of the documents that it must have yet"
+        return {
+            a: [u.text for u in unmet]
+            for a, unmet in cls.get_unmet(archives).items()}
+
+    @classmethod
+    @without_check_access
+    def get_unmet(cls, archives):
+        "Return by file the requirements that it does not meet"
+        pool = Pool()
+        Configuration = pool.get('order.archive.configuration')
+        Item = pool.get('order.archive.item')
+        Kind = pool.get('order.archive.kind')
+        archives = cls.browse(archives)
+        config = Configuration(1)
+        by_class, by_company = {}, {}
+        for archive in archives:
+            if archive.class_ not in by_class:
+                by_class[archive.class_] = archive.class_.all_requirements
+            if archive.company not in by_company:
+                by_company[archive.company] = config.get_requirements(
+                    archive.company)
+        required = {}
+        for archive in archives:
+            requirements = {
+                (r.kind.code, r.condition): r
+                for r in [
+                    *by_company[archive.company], *by_class[archive.class_]]}
+            required[archive] = list(requirements.values())
+        conditions = {
+            r.condition for rs in required.values() for r in rs} - {'always'}
+        met = {
+            c: getattr(cls, f'_get_{c}')(archives) for c in conditions}
+        numbers, waived = cls._count_items(archives)
+        unmet = defaultdict(list)
+        for archive, requirements in required.items():
+            for requirement in requirements:
+                key = (archive.sale.id, requirement.kind.code)
+                if (key in waived
+                        or numbers[key] >= requirement.number
+                        or (requirement.condition != 'always'
+                            and archive not in met[requirement.condition])):
+                    continue
+                unmet[archive].append(Unmet(requirement, numbers[key]))
+        return unmet
+
+    @classmethod
+    def _count_items(cls, archives):
+        """Return the number of documents by order and code of kind, and the
+        set of those that are waived, in all the files of the orders"""
+        pool = Pool()
+        Item = pool.get('order.archive.item')
+        Kind = pool.get('order.archive.kind')
+        numbers, waived = defaultdict(int), set()
+        item, kind = Item.__table__(), Kind.__table__()
+        archive = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        for sub_archives in grouped_slice(archives):
+            cursor.execute(*item
+                .join(archive, condition=item.archive == archive.id)
+                .join(kind, condition=item.kind == kind.id)
+                .select(
+                    archive.sale, kind.code, item.medium, Count(item.id),
+                    where=item.state.in_(['kept', 'disposed'])
+                    & reduce_ids(
+                        archive.sale, [a.sale.id for a in sub_archives]),
+                    group_by=[archive.sale, kind.code, item.medium]))
+            for sale, code, medium, number in cursor:
+                if medium == 'waiver':
+                    waived.add((sale, code))
+                else:
+                    numbers[sale, code] += number
+        return numbers, waived
+
+    @classmethod
+    def _get_amended(cls, archives):
+        return set()
+
+    @classmethod
+    def _get_produced(cls, archives):
+        return set()
+
+    @classmethod
+    def _get_inspected(cls, archives):
+        return set()
+
+    @classmethod
+    def _get_complained(cls, archives):
+        return set()
+
+    @classmethod
+    def _get_shipped(cls, archives):
+        sales = cls._get_sales(
+            archives, 'stock.move', [('state', '=', 'done')])
+        return {a for a in archives if a.sale.id in sales}
+
+    @classmethod
+    def _get_exported(cls, archives):
+        exported = set()
+        for archive in cls._get_shipped(archives):
+            address = archive.company.party.address_get()
+            country = address.country if address else None
+            shipment_address = archive.sale.shipment_address
+            if (country and shipment_address and shipment_address.country
+                    and shipment_address.country != country):
+                exported.add(archive)
+        return exported
+
+    @classmethod
+    def _get_invoiced(cls, archives):
+        sales = cls._get_sales(archives, 'account.invoice.line', [
+                ('invoice.state', 'in', ['posted', 'paid']),
+                ])
+        return {a for a in archives if a.sale.id in sales}
+
+    @classmethod
+    def _get_sales(cls, archives, name, domain):
+        """Return by id of the orders the records of the model whose origin is
+        a line of theirs"""
+        pool = Pool()
+        Model = pool.get(name)
+        sales = defaultdict(list)
+        for sub_archives in grouped_slice(archives):
+            for record in Model.search([
+                        ('origin.sale', 'in', [
+                                a.sale.id for a in sub_archives],
+                            'sale.line'),
+                        domain,
+                        ]):
+                sales[record.origin.sale.id].append(record)
+        return sales
+
+    @classmethod
+    @without_check_access
+    def gate_problems(cls, archives):
+        "Return by file the texts of what of its order is not finished"
+        archives = cls.browse(archives)
+        problems = defaultdict(list)
+        for archive in archives:
+            if archive.sale.state not in {'done', 'cancelled'}:
+                problems[archive].append(gettext(
+                        'order_archive.msg_gate_state',
+                        state=archive.sale.state_string))
+        moves = cls._get_sales(archives, 'stock.move', [
+                ('state', 'not in', ['done', 'cancelled']),
+                ])
+        lines = cls._get_sales(archives, 'account.invoice.line', [
+                ('invoice.state', 'not in', ['paid', 'cancelled']),
+                ])
+        for archive in archives:
+            for message_id, records in [
+                    ('msg_gate_shipments', dict.fromkeys(
+                            m.shipment or m for m in moves[archive.sale.id])),
+                    ('msg_gate_invoices', dict.fromkeys(
+                            l.invoice for l in lines[archive.sale.id])),
+                    ]:
+                if records:
+                    problems[archive].append(gettext(
+                            f'order_archive.{message_id}',
+                            records=', '.join(r.rec_name for r in records)))
+        return problems
+
+    @classmethod
+    def _get_problems(cls, archives):
+        "Return by file all the texts of what prevents it from being archived"
+        problems = defaultdict(list)
+        for texts in [cls.gate_problems(archives), cls.missing(archives)]:
+            for archive, a_texts in texts.items():
+                problems[archive].extend(a_texts)
+        return problems
+
+    @classmethod
+    @without_check_access
+    def update(cls, archives):
+        """Update whether the files are complete, and tell the archivists of
+        those that are from now on"""
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        archives = [
+            a for a in cls.browse(archives) if a.state in _OPEN and a.done_on]
+        problems = cls._get_problems(archives)
+        complete = [
+            a for a in archives
+            if a.state == 'collecting' and not problems.get(a)]
+        incomplete = [
+            a for a in archives
+            if a.state == 'complete' and problems.get(a)]
+        with _recording():
+            if complete:
+                cls.write(complete, {'state': 'complete'})
+            if incomplete:
+                cls.write(incomplete, {'state': 'collecting'})
+        if complete:
+            Event.record('complete', complete)
+            cls.notify(
+                complete, 'tryton-archive',
+                'order_archive.msg_notification_complete')
+        if incomplete:
+            Event.record('incomplete', incomplete)
+
+    # Archiving
+
+    @classmethod
+    @ModelView.button
+    def close(cls, archives):
+        "Archive the files: they do not change any more"
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        archives = [a for a in archives if a.state in _OPEN]
+        if not archives:
+            return
+        cls.lock(archives)
+        problems = cls._get_problems(archives)
+        if any(problems.values()):
+            raise ArchiveError('\n'.join(
+                    gettext('order_archive.msg_archive_incomplete',
+                        archive=a.rec_name, sale=a.sale.rec_name,
+                        missing='; '.join(texts))
+                    for a, texts in problems.items() if texts))
+        now = dt.datetime.now().replace(microsecond=0)
+        by_company = defaultdict(list)
+        for archive in archives:
+            by_company[archive.company].append(archive)
+        with _recording():
+            for company, c_archives in by_company.items():
+                employee = get_employee(company)
+                cls.write(c_archives, {
+                        'state': 'archived',
+                        'archived_at': now,
+                        'archived_by': employee.id if employee else None,
+                        })
+        Event.record('archive', archives)
+
+    @classmethod
+    @ModelView.button
+    def supplement(cls, archives):
+        "Open a supplement for what comes after the files were archived"
+        cls.open([a.sale for a in archives if a.state not in _OPEN])
+
+    @classmethod
+    @ModelView.button_action('order_archive.wizard_upload')
+    def upload(cls, archives):
+        pass
+
+    @classmethod
+    @ModelView.button_action('order_archive.wizard_waive')
+    def waive(cls, archives):
+        pass
+
+    @classmethod
+    def get_waivable(cls, archive):
+        "Return the kinds that the file misses and can do without"
+        unmet = cls.get_unmet([archive])[archive]
+        needed = {u.requirement.kind for u in unmet
+            if not u.requirement.waivable}
+        return list(dict.fromkeys(
+                u.requirement.kind for u in unmet
+                if u.requirement.kind not in needed))
+
+    @classmethod
+    @without_check_access
+    def do_waive(cls, archive, kind, reason):
+        "Let the file do without documents of the kind because of the reason"
+        pool = Pool()
+        Item = pool.get('order.archive.item')
+        if kind not in cls.get_waivable(archive):
+            raise ArchiveError(gettext(
+                    'order_archive.msg_waive',
+                    kind=kind.rec_name, archive=archive.rec_name))
+        Item.collect([{
+                    'archive': archive,
+                    'kind': kind,
+                    'medium': 'waiver',
+                    'name': gettext('order_archive.msg_waiver_name',
+                        kind=kind.rec_name),
+                    'reason': reason,
+                    }])
+
+    @classmethod
+    def collectors(cls):
+        """Return by name the methods that fetch documents
+
+        They take files and yield the values with which Item.collect keeps
+        what they find."""
+        return {}
+
+    # Searching
+
+    @classmethod
+    @without_check_access
+    def update_search(cls, archives):
+        "Update what the catalogue searches"
+        archives = cls.browse(archives)
+        texts = cls._get_search_texts(archives)
+        to_write = []
+        for archive in archives:
+            text = _encode('\n'.join(dict.fromkeys(
+                        t for t in texts[archive] if t)))
+            if text != archive.search_text:
+                to_write.extend(([archive], {'search_text': text}))
+        if to_write:
+            with _recording():
+                cls.write(*to_write)
+
+    @classmethod
+    def _get_search_texts(cls, archives):
+        """Return by file the list of texts by which it is found, without those
+        of documents that are confidential"""
+        pool = Pool()
+        Item = pool.get('order.archive.item')
+        texts = {}
+        for archive in archives:
+            texts[archive] = [
+                archive.number, archive.sale_number, archive.reference,
+                archive.description, archive.party_name, archive.party_code]
+            for line in archive.sale.lines:
+                if line.product:
+                    texts[archive] += [line.product.name, line.product.code]
+        for sub_archives in grouped_slice(archives):
+            for item in Item.search([
+                        ('archive', 'in', list(map(int, sub_archives))),
+                        ('confidential', '=', False),
+                        ('kind.confidential', '=', False),
+                        ('state', '!=', 'withdrawn'),
+                        ]):
+                texts[item.archive] += [item.name, item.source_name]
+        return texts
+
+    @classmethod
+    def notify(cls, archives, icon, message_id):
+        """Notify the archivist of the company of the files, or the users of
+        the group Order Archive of the company if none is configured"""
+        pool = Pool()
+        Configuration = pool.get('order.archive.configuration')
+        Group = pool.get('res.group')
+        ModelData = pool.get('ir.model.data')
+        config = Configuration(1)
+        by_company = defaultdict(list)
+        for archive in archives:
+            by_company[archive.company].append(archive)
+        for company, c_archives in by_company.items():
+            archivist = config.get_multivalue(
+                'archivist', company=company.id)
+            if archivist:
+                users = cls._get_users([('employees', '=', archivist.id)])
+            else:
+                group = Group(
+                    ModelData.get_id('order_archive', 'group_archive'))
+                users = cls._get_users([
+                        ('groups', '=', group.id),
+                        ('companies', '=', company.id),
+                        ])
+            for user in users:
+                language = user.language.code if user.language else None
+                with Transaction().set_context(language=language):
+                    label = gettext(message_id, number=len(c_archives))
+                cls.notify_user(
+                    c_archives, icon, label,
+                    ', '.join(
+                        f'{a.number} – {a.sale_number}'
+                        for a in c_archives[:5]),
+                    user=user)
+
+    @classmethod
+    def _get_users(cls, domain):
+        pool = Pool()
+        User = pool.get('res.user')
+        return User.search([('active', '=', True), *domain])
+
+
 class Item(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.item'
 
     archive = fields.Many2One(
         'order.archive', "File", required=True, readonly=True,
         ondelete='RESTRICT')
+    company = fields.Many2One(
+        'company.company', "Company", required=True, readonly=True,
+        ondelete='RESTRICT')
     kind = fields.Many2One(
         'order.archive.kind', "Kind", required=True, readonly=True,
         ondelete='RESTRICT')
+    medium = fields.Selection([
+            ('file', "File"),
+            ('paper', "Paper Original"),
+            ('waiver', "Waiver"),
+            ], "Medium", required=True, readonly=True, sort=False)
     name = fields.Char("Name", required=True, readonly=True)
     data = fields.Binary(
         "Data", filename='name', file_id='file_id',
-        store_prefix='order_archive', readonly=True)
+        store_prefix=_PREFIX, readonly=True,
+        states={
+            'invisible': Eval('medium') != 'file',
+            })
     file_id = fields.Char("File ID", readonly=True)
-    size = fields.Integer("Size", readonly=True)
-    sha256 = fields.Char("SHA-256", readonly=True)
+    size = fields.Integer(
+        "Size", readonly=True,
+        states={
+            'invisible': Eval('medium') != 'file',
+            })
+    sha256 = fields.Char(
+        "SHA-256", readonly=True,
+        states={
+            'invisible': Eval('medium') != 'file',
+            },
+        help="The fingerprint of the bytes as they were collected.")
     document_date = fields.Date("Document Date", readonly=True)
     source = fields.Char(
         "Source", readonly=True,
         help="The record it was taken from, which may be gone since.")
+    source_name = fields.Char(
+        "Source Name", readonly=True,
+        help="The name that the record had.")
+    issue = fields.Char(
+        "Issue", readonly=True,
+        help="Which state of the source it is.")
+    remark = fields.Text(
+        "Remark", readonly=True,
+        states={
+            'invisible': ~Eval('remark'),
+            })
+    confidential = fields.Boolean(
+        "Confidential", readonly=True,
+        help="Only the group Order Archive Confidential sees it.")
+    collected_at = fields.DateTime(
+        "Collected At", required=True, readonly=True)
+    collected_by = fields.Many2One(
+        'company.employee', "Collected By", readonly=True, ondelete='RESTRICT')
+    reason = fields.Text(
+        "Reason", readonly=True,
+        states={
+            'invisible': ~Eval('reason'),
+            })
+    superseded_by = fields.Many2One(
+        'order.archive.item', "Superseded By", readonly=True,
+        ondelete='RESTRICT',
+        states={
+            'invisible': ~Eval('superseded_by'),
+            })
+    withdrawn_at = fields.DateTime(
+        "Withdrawn At", readonly=True,
+        states={
+            'invisible': ~Eval('withdrawn_at'),
+            })
+    withdrawn_by = fields.Many2One(
+        'company.employee', "Withdrawn By", readonly=True,
+        ondelete='RESTRICT',
+        states={
+            'invisible': ~Eval('withdrawn_by'),
+            })
+    withdrawal = fields.Text(
+        "Reason of Withdrawal", readonly=True,
+        states={
+            'invisible': ~Eval('withdrawal'),
+            })
+    archive_state = fields.Function(
+        fields.Selection('get_archive_states', "State of the File"),
+        'get_archive_state')
     state = fields.Selection([
             ('kept', "Kept"),
             ('superseded', "Superseded"),
             ('withdrawn', "Withdrawn"),
             ('disposed', "Disposed"),
             ], "State", required=True, readonly=True, sort=False)
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        t = cls.__table__()
+        cls.__access__.add('archive')
+        cls._sql_constraints += [
+            ('source_kept_unique',
+                Exclude(t,
+                    (t.archive, Equal), (t.kind, Equal), (t.source, Equal),
+                    where=t.state == 'kept'),
+                'order_archive.msg_item_source_unique'),
+            ]
+        cls._sql_indexes.update({
+                Index(t, (t.archive, Index.Equality())),
+                Index(t, (t.source, Index.Equality())),
+                Index(t, (t.kind, Index.Equality())),
+                Index(t, (t.superseded_by, Index.Equality())),
+                })
+        cls._order = [
+            ('archive', 'DESC'),
+            ('kind', 'ASC'),
+            ('document_date', 'ASC NULLS FIRST'),
+            ('id', 'ASC'),
+            ]
+        cls._buttons.update({
+                'withdraw': {
+                    'invisible': ((Eval('state') != 'kept')
+                        | ~Eval('archive_state').in_(_OPEN)),
+                    'icon': 'tryton-cancel',
+                    'depends': ['state', 'archive_state'],
+                    },
+                })
+
+    @classmethod
+    def default_state(cls):
+        return 'kept'
+
+    @classmethod
+    def get_archive_states(cls):
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        return Archive.fields_get(['state'])['state']['selection']
+
+    def get_archive_state(self, name):
+        return self.archive.state
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual', If(Eval('state') != 'kept', 'muted', '')),
+            ]
+
+    def ledger_values(self):
+        return {
+            'archive': self.archive.number,
+            'company': self.company.id,
+            'kind': self.kind.code,
+            'medium': self.medium,
+            'name': self.name,
+            'size': self.size,
+            'sha256': self.sha256,
+            'document_date': _isoformat(self.document_date),
+            'source': self.source,
+            'source_name': self.source_name,
+            'issue': self.issue,
+            'remark': self.remark,
+            'confidential': bool(self.confidential),
+            'collected_at': _isoformat(self.collected_at),
+            'collected_by': (
+                self.collected_by.id if self.collected_by else None),
+            'reason': self.reason,
+            'superseded_by': (
+                self.superseded_by.id if self.superseded_by else None),
+            'withdrawn_at': _isoformat(self.withdrawn_at),
+            'withdrawn_by': (
+                self.withdrawn_by.id if self.withdrawn_by else None),
+            'withdrawal': self.withdrawal,
+            'state': self.state,
+            }
+
+    @classmethod
+    @without_check_access
+    def collect(cls, values_list):
+        """Keep what the values tell and return the items that are new.
+
+        The values have archive, kind and name, data for bytes, medium if it
+        is not a file, and what else is known of the document. What the newest
+        item of the same source and kind has already, by issue or by bytes, is
+        skipped, otherwise that item is superseded."""
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        Event = pool.get('order.archive.event')
+        archives = Archive.browse(list(dict.fromkeys(
+                    int(v['archive']) for v in values_list)))
+        if not archives:
+            return []
+        cls._open(archives)
+        newest, there = {}, set()
+        for sub_archives in grouped_slice(archives):
+            for row in cls.search_read([
+                        ('archive', 'in', list(map(int, sub_archives))),
+                        ], order=[('id', 'ASC')], fields_names=[
+                        'archive', 'kind', 'source', 'issue', 'sha256',
+                        'state']):
+                if row['source']:
+                    newest[row['archive'], row['kind'], row['source']] = row
+                elif row['sha256'] and row['state'] == 'kept':
+                    there.add((row['archive'], row['kind'], row['sha256']))
+        employees = {
+            c: get_employee(c) for c in {a.company for a in archives}}
+        by_id = {a.id: a for a in archives}
+        now = dt.datetime.now().replace(microsecond=0)
+        to_create, later, superseded = {}, [], {}
+        for values in values_list:
+            values = values.copy()
+            archive = by_id[int(values['archive'])]
+            values['archive'] = archive.id
+            values['kind'] = int(values['kind'])
+            values.setdefault('medium', 'file')
+            values.setdefault('source')
+            data = values.get('data')
+            if (values['medium'] == 'file') != (data is not None):
+                raise ArchiveError(gettext(
+                        'order_archive.msg_item_data',
+                        item=values['name'], archive=archive.rec_name))
+            values['sha256'] = None
+            if data is not None:
+                values['sha256'] = hashlib.sha256(data).hexdigest()
+                values['size'] = len(data)
+            key = (archive.id, values['kind'], values['source'])
+            if values['source']:
+                if key in to_create:
+                    later.append(values)
+                    continue
+                # What has been withdrawn does not come back
+                row = newest.get(key)
+                if row and (
+                        (values.get('issue')
+                            and values['issue'] == row['issue'])
+                        or (values['sha256']
+                            and values['sha256'] == row['sha256'])):
+                    continue
+                if row and row['state'] == 'kept':
+                    superseded[key] = row['id']
+            else:
+                key = (archive.id, values['kind'], values['sha256'])
+                if key in there:
+                    continue
+                if values['sha256']:
+                    there.add(key)
+                key = (*key, len(to_create))
+            employee = employees[archive.company]
+            to_create[key] = {
+                **values,
+                'confidential': bool(values.get('confidential')),
+                'company': archive.company.id,
+                'collected_at': now,
+                'collected_by': employee.id if employee else None,
+                }
+        if not to_create:
+            return []
+        previous = cls.browse(list(superseded.values()))
+        with _recording():
+            # First, as only one of a source is kept
+            if previous:
+                cls.write(previous, {'state': 'superseded'})
+            items = cls.create(list(to_create.values()))
+            by_key = dict(zip(to_create, items))
+            to_write = []
+            for key, item in zip(superseded, previous):
+                to_write.extend(([item], {'superseded_by': by_key[key].id}))
+            if to_write:
+                cls.write(*to_write)
+        for item, values in zip(items, to_create.values()):
+            if (values['medium'] == 'file'
+                    and filestore.get(item.file_id, _PREFIX)
+                    != values['data']):
+                raise ArchiveError(gettext(
+                        'order_archive.msg_item_stored',
+                        item=item.name, archive=item.archive.rec_name))
+        if previous:
+            Event.record('supersede', previous)
+        Event.record('collect', items)
+        if later:
+            items += cls.collect(later)
+        else:
+            cls._changed(items)
+        return items
+
+    @classmethod
+    def _open(cls, archives):
+        "Lock the files, or raise ArchiveError if one does not change any more"
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        Archive.lock(archives)
+        for archive in archives:
+            if archive.state not in _OPEN:
+                raise ArchiveError(gettext(
+                        'order_archive.msg_archive_closed',
+                        archive=archive.rec_name, state=archive.state_string))
+
+    @classmethod
+    def _changed(cls, items):
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        archives = Archive.browse(list({i.archive for i in items}))
+        Archive.update_search(archives)
+        Archive.update(archives)
+
+    @classmethod
+    @ModelView.button_action('order_archive.wizard_item_withdraw')
+    def withdraw(cls, items):
+        pass
+
+    @classmethod
+    @without_check_access
+    def do_withdraw(cls, items, reason):
+        "Withdraw the items because of the reason: they do not count any more"
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        items = [i for i in cls.browse(items) if i.state == 'kept']
+        if not items:
+            return
+        cls._open(list({i.archive for i in items}))
+        now = dt.datetime.now().replace(microsecond=0)
+        by_company = defaultdict(list)
+        for item in items:
+            by_company[item.company].append(item)
+        with _recording():
+            for company, c_items in by_company.items():
+                employee = get_employee(company)
+                cls.write(c_items, {
+                        'state': 'withdrawn',
+                        'withdrawn_at': now,
+                        'withdrawn_by': employee.id if employee else None,
+                        'withdrawal': reason,
+                        })
+        Event.record('withdraw', items)
+        cls._changed(items)
+
+
+class Withdraw(Wizard):
+    __name__ = 'order.archive.item.withdraw'
+
+    start = StateView('order.archive.item.withdraw.start',
+        'order_archive.item_withdraw_start_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Withdraw", 'withdraw', 'tryton-ok', default=True),
+            ])
+    withdraw = StateTransition()
+
+    def transition_withdraw(self):
+        self.model.do_withdraw(self.records, self.start.reason)
+        return 'end'
+
+    def end(self):
+        return 'reload'
+
+
+class WithdrawStart(ModelView):
+    __name__ = 'order.archive.item.withdraw.start'
+
+    reason = fields.Text("Reason", required=True)
+
+
+class Waive(Wizard):
+    __name__ = 'order.archive.waive'
+
+    start = StateView('order.archive.waive.start',
+        'order_archive.waive_start_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Waive", 'waive', 'tryton-ok', default=True),
+            ])
+    waive = StateTransition()
+
+    def default_start(self, fields):
+        kinds = [k.id for k in self.model.get_waivable(self.record)]
+        return {
+            'kinds': kinds,
+            'kind': kinds[0] if len(kinds) == 1 else None,
+            }
+
+    def transition_waive(self):
+        self.model.do_waive(self.record, self.start.kind, self.start.reason)
+        return 'end'
+
+    def end(self):
+        return 'reload'
+
+
+class WaiveStart(ModelView):
+    __name__ = 'order.archive.waive.start'
+
+    kinds = fields.Many2Many('order.archive.kind', None, None, "Kinds")
+    kind = fields.Many2One(
+        'order.archive.kind', "Kind", required=True,
+        domain=[
+            ('id', 'in', Eval('kinds', [])),
+            ],
+        help="The kind of document that the file can do without.")
+    reason = fields.Text("Reason", required=True)
+
+
+class Upload(Wizard):
+    __name__ = 'order.archive.upload'
+
+    start = StateView('order.archive.upload.start',
+        'order_archive.upload_start_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Add", 'upload', 'tryton-ok', default=True),
+            ])
+    upload = StateTransition()
+
+    def default_start(self, fields):
+        return {
+            'company': self.record.company.id,
+            }
+
+    def transition_upload(self):
+        pool = Pool()
+        Item = pool.get('order.archive.item')
+        values = {
+            'archive': self.record,
+            **self.start.get_values(),
+            }
+        if not Item.collect([values]):
+            raise ArchiveError(gettext(
+                    'order_archive.msg_upload_there',
+                    item=values['name'], archive=self.record.rec_name))
+        return 'end'
+
+    def end(self):
+        return 'reload'
+
+
+class UploadStart(ModelView):
+    __name__ = 'order.archive.upload.start'
+
+    company = fields.Many2One('company.company', "Company", readonly=True)
+    kind = fields.Many2One(
+        'order.archive.kind', "Kind", required=True,
+        domain=[
+            ('company', 'in', [Eval('company', -1), None]),
+            ])
+    medium = fields.Selection([
+            ('file', "File"),
+            ('paper', "Paper Original"),
+            ], "Medium", required=True, sort=False)
+    data = fields.Binary(
+        "File", filename='filename',
+        states={
+            'invisible': Eval('medium') != 'file',
+            'required': Eval('medium') == 'file',
+            })
+    filename = fields.Char("File Name")
+    name = fields.Char(
+        "Name",
+        states={
+            'required': Eval('medium') == 'paper',
+            },
+        help="Leave empty for the name of the file.")
+    document_date = fields.Date("Document Date", required=True)
+
+    @classmethod
+    def default_medium(cls):
+        return 'file'
+
+    @classmethod
+    def default_document_date(cls):
+        pool = Pool()
+        Date = pool.get('ir.date')
+        return Date.today()
+
+    def get_values(self):
+        "Return the values of the item"
+        return {
+            'kind': self.kind,
+            'medium': self.medium,
+            'name': self.name or self.filename or self.kind.rec_name,
+            'data': self.data if self.medium == 'file' else None,
+            'document_date': self.document_date,
+            }

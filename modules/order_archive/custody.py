@@ -18,9 +18,9 @@ from trytond.pyson import Bool, Date, Eval, Id, If
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import EvidenceMixin, _recording
+from .archive import EvidenceMixin, _isoformat, _recording, get_employee
 from .exceptions import CustodyError, LoanError
-from .retention import _check_group, _get_employee, _need_employee, _raise
+from .retention import _check_group, _need_employee, _raise
 
 # How long until somebody is reminded again
 _REMINDER = dt.timedelta(days=7)
@@ -32,10 +32,6 @@ def _now():
 
 def _id(record):
     return record.id if record else None
-
-
-def _iso(value):
-    return value.isoformat() if value else None
 
 
 def _sequence(name, string, company=None):
@@ -120,7 +116,7 @@ class MovedMixin(ModelStorage):
                     'moved': str(record),
                     'from_': str(from_) if from_ else None,
                     'to': str(to) if to else None,
-                    'employee': _id(_get_employee(record.company)),
+                    'employee': _id(get_employee(record.company)),
                     'at': _now(),
                     })
         if vlist:
@@ -449,7 +445,7 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
                 [f.first, f.last, f.item.id, f.state] for f in self.folios],
             'next_folio': self.next_folio,
             'bound_by': _id(self.bound_by),
-            'bound_at': _iso(self.bound_at),
+            'bound_at': _isoformat(self.bound_at),
             'state': self.state,
             }
 
@@ -546,7 +542,7 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
                     'item': item.id,
                     'first': first,
                     'last': first + leaves - 1,
-                    'employee': _id(_get_employee(volume.company)),
+                    'employee': _id(get_employee(volume.company)),
                     'at': _now(),
                     'state': 'filed',
                     })
@@ -857,7 +853,7 @@ class Move(EvidenceMixin, ModelSQL, ModelView):
             'from': str(self.from_) if self.from_ else None,
             'to': str(self.to) if self.to else None,
             'employee': _id(self.employee),
-            'at': _iso(self.at),
+            'at': _isoformat(self.at),
             }
 
 
@@ -1046,11 +1042,11 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
             'archive': self.archive.number if self.archive else None,
             'borrower': self.borrower.id,
             'purpose': self.purpose,
-            'until': _iso(self.until),
+            'until': _isoformat(self.until),
             'lent_by': _id(self.lent_by),
-            'lent_at': _iso(self.lent_at),
+            'lent_at': _isoformat(self.lent_at),
             'received_by': _id(self.received_by),
-            'returned_at': _iso(self.returned_at),
+            'returned_at': _isoformat(self.returned_at),
             'state': self.state,
             }
 
@@ -1064,7 +1060,7 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
             company = values.get('company', cls.default_company())
             employee = None
             if company is not None:
-                employee = _get_employee(Company(company))
+                employee = get_employee(Company(company))
             values.update(
                 lent_by=_id(employee), lent_at=_now(), received_by=None,
                 returned_at=None, reminded_on=None, state='lent')

@@ -15,10 +15,9 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import EvidenceMixin, _recording
+from .archive import EvidenceMixin, _isoformat, _recording, get_employee
 from .exceptions import DisposalError
-from .retention import (
-    _check_group, _get_employee, _has_text, _need_employee, _raise)
+from .retention import _check_group, _has_text, _need_employee, _raise
 
 _OPEN = ['proposed', 'approved']
 _APPROVALS = 2
@@ -131,20 +130,18 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
             d.id: '\n'.join(problems.get(d, [])) or None for d in disposals}
 
     def ledger_values(self):
-        def time(time):
-            return time.isoformat() if time else None
-
         return {
             'number': self.number,
             'company': self.company.id,
             'prepared_by': self.prepared_by.id if self.prepared_by else None,
-            'prepared_at': time(self.prepared_at),
+            'prepared_at': _isoformat(self.prepared_at),
             'files': [f.ledger_values() for f in self.files],
             'approvals': [
-                [a.employee.id, time(a.approved_at)] for a in self.approvals],
+                [a.employee.id, _isoformat(a.approved_at)]
+                for a in self.approvals],
             'executed_by': self.executed_by.id if self.executed_by else None,
-            'executed_at': time(self.executed_at),
-            'disposed_at': time(self.disposed_at),
+            'executed_at': _isoformat(self.executed_at),
+            'disposed_at': _isoformat(self.disposed_at),
             'state': self.state,
             }
 
@@ -247,7 +244,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
         for company, c_archives in by_company.items():
             employee = None
             if by_hand:
-                employee = _get_employee(company)
+                employee = get_employee(company)
                 if not employee:
                     raise AccessError(gettext(
                             'order_archive.msg_retention_employee',

@@ -1,21 +1,97 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
-from trytond.model import ModelSQL, ModelView, fields
+import datetime as dt
+import json
 
-from .archive import EvidenceMixin
+from sql import Null
+
+from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.pool import Pool
+from trytond.transaction import Transaction, without_check_access
+
+from .archive import EvidenceMixin, _recording
+from .verify import FORMAT, GENESIS, entry_hash
+
+# How many entries are sealed in a transaction
+SEAL = 10_000
+
+
+def canonical(value):
+    "Return the one JSON text that stands for the value"
+    return json.dumps(
+        value, allow_nan=False, ensure_ascii=False, separators=(',', ':'),
+        sort_keys=True)
+
+
+def utcnow():
+    "Return what the clock tells, which is proof of nothing"
+    return dt.datetime.now(dt.timezone.utc).isoformat(timespec='microseconds')
+
+
+def forget(*models):
+    "Forget what was read of the models before it was changed by SQL"
+    transaction = Transaction()
+    transaction.counter += 1
+    for cache in transaction.cache.values():
+        for Model in models:
+            if Model.__name__ in cache:
+                cache[Model.__name__].clear()
 
 
 class Event(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.event'
+    _rec_name = 'action'
 
     company = fields.Many2One(
         'company.company', "Company", required=True, readonly=True,
         ondelete='RESTRICT')
     archive = fields.Many2One(
         'order.archive', "File", readonly=True, ondelete='RESTRICT')
-    resource = fields.Char("Resource", required=True, readonly=True)
-    action = fields.Char("Action", required=True, readonly=True)
-    content = fields.Text("Content", required=True, readonly=True)
+    resource = fields.Char(
+        "Resource", required=True, readonly=True,
+        help="The record that the event is about.")
+    action = fields.Char(
+        "Action", required=True, readonly=True,
+        help="What happened to the record.")
+    content = fields.Text(
+        "Content", required=True, readonly=True, strip=False,
+        help="Who did it and when, and the values of the record since.")
+    format = fields.Integer("Format", required=True, readonly=True)
+    sequence = fields.Integer(
+        "Number", readonly=True,
+        help="The place of the entry in the chain.\n"
+        "Empty until the entry is sealed.")
+    previous = fields.Char(
+        "Previous Hash", readonly=True,
+        help="The hash of the entry before.")
+    sealed_at = fields.Char(
+        "Sealed at", readonly=True, help="According to the clock, in UTC.")
+    hash = fields.Char(
+        "Hash", readonly=True,
+        help="The SHA-256 of all else of the entry, with the hash of the one "
+        "before.")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._order = [('id', 'DESC')]
+        cls._sql_constraints += [
+            ('sequence_unique',
+                Unique(table, table.company, table.sequence),
+                'order_archive.msg_ledger_sequence_unique'),
+            ]
+        cls._sql_indexes.update({
+                Index(
+                    table, (table.resource, Index.Equality()),
+                    (table.id, Index.Range())),
+                Index(
+                    table, (table.archive, Index.Equality()),
+                    (table.id, Index.Range())),
+                Index(
+                    table, (table.id, Index.Range()),
+                    where=table.sequence == Null),
+                })
 
     @classmethod
     def record(cls, action, records, details=None):
@@ -25,3 +101,170 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
         records are of one model that has ledger_values, company and archive,
         details return by record a dictionary of what is to be told besides.
         The events are sealed into the chain after the transaction."""
+        pool = Pool()
+        User = pool.get('res.user')
+        Employee = pool.get('company.employee')
+        transaction = Transaction()
+        context = transaction.context
+        details = details or {}
+        if not records:
+            return []
+        with without_check_access():
+            user = User(context.get('user', transaction.user))
+            employee = Employee(context['employee']).rec_name if context.get(
+                'employee') else None
+            about = {
+                'action': action,
+                'at': utcnow(),
+                'employee': employee,
+                'format': FORMAT,
+                'user': user.login if user.id else None,
+                }
+            values = []
+            for record in records:
+                archive = record.archive
+                values.append({
+                        'company': record.company.id,
+                        'archive': archive.id if archive else None,
+                        'resource': str(record),
+                        'action': action,
+                        'format': FORMAT,
+                        'content': canonical({
+                                **about,
+                                'details': details.get(record, {}),
+                                'resource': str(record),
+                                'values': record.ledger_values(),
+                                }),
+                        })
+            first = not transaction.create_records[cls.__name__]
+            with _recording():
+                events = cls.create(values)
+            # One task seals what the transaction records
+            if first:
+                cls.__queue__.seal_later([events[0]])
+        return events
+
+    @classmethod
+    def seal_later(cls, events):
+        "Seal from the queue"
+        cls.seal()
+
+    @classmethod
+    def seal(cls):
+        """Seal into the chain of its company each event that is not yet
+
+        It must come first in its transaction. The table of the chains is
+        locked when the transaction begins, so there is one writer and it sees
+        what the writer before has sealed."""
+        pool = Pool()
+        Chain = pool.get('order.archive.chain')
+        Chain.lock()
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        # In the order of the ids and not of the time, which may be set back
+        cursor.execute(*table.select(
+                table.id, table.company, table.format, table.archive,
+                table.resource, table.action, table.content,
+                where=table.sequence == Null,
+                order_by=table.id.asc, limit=SEAL))
+        rows = cursor.fetchall()
+        if not rows:
+            return
+        chains = Chain.heads({r[1] for r in rows})
+        query, sealed = None, []
+        for id_, company, format, *rest in rows:
+            length, previous = chains[company]
+            length += 1
+            sealed_at = utcnow()
+            hash_ = entry_hash([
+                    format, company, length, previous, sealed_at, *rest])
+            chains[company] = length, hash_
+            query, params = table.update(
+                [table.sequence, table.previous, table.sealed_at, table.hash],
+                [length, previous, sealed_at, hash_],
+                where=table.id == id_)
+            sealed.append(params)
+        cursor.executemany(query, sealed)
+        Chain.advance(chains)
+        forget(cls, Chain)
+        # Keep the transaction short
+        if len(rows) == SEAL:
+            cls.__queue__.seal_later(cls.browse([rows[-1][0]]))
+
+
+class Chain(EvidenceMixin, ModelSQL, ModelView):
+    __name__ = 'order.archive.chain'
+    _rec_name = 'hash'
+
+    company = fields.Many2One(
+        'company.company', "Company", required=True, readonly=True,
+        ondelete='RESTRICT')
+    length = fields.Integer(
+        "Entries", required=True, readonly=True,
+        help="The number of the entry that was sealed last.")
+    hash = fields.Char(
+        "Hash", required=True, readonly=True,
+        help="The hash of the entry that was sealed last.")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._buttons.update({
+                'seal': {},
+                })
+        cls._sql_constraints += [
+            ('company_unique', Unique(table, table.company),
+                'order_archive.msg_ledger_chain_unique'),
+            ]
+
+    def get_rec_name(self, name):
+        return self.company.rec_name
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        return [('company.rec_name', *clause[1:])]
+
+    @classmethod
+    @ModelView.button
+    def seal(cls, chains):
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        Event.seal()
+
+    @classmethod
+    def lock(cls, records=None):
+        super().lock(records)
+        transaction = Transaction()
+        if not transaction.database.has_select_for():
+            # SQLite has no lock of a table but one writer
+            table = cls.__table__()
+            transaction.connection.cursor().execute(
+                *table.update([table.length], [table.length]))
+
+    @classmethod
+    def heads(cls, companies):
+        "Return by company the number and the hash of the last entry"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(
+                table.company, table.length, table.hash))
+        chains = {c: (l, h) for c, l, h in cursor}
+        missing = companies - chains.keys()
+        if missing:
+            with _recording(), without_check_access():
+                cls.create([{
+                            'company': company,
+                            'length': 0,
+                            'hash': GENESIS,
+                            } for company in missing])
+        return {c: chains.get(c, (0, GENESIS)) for c in companies}
+
+    @classmethod
+    def advance(cls, chains):
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        for company, (length, hash_) in chains.items():
+            cursor.execute(*table.update(
+                    [table.length, table.hash], [length, hash_],
+                    where=table.company == company))

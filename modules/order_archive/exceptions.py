@@ -34,3 +34,7 @@ class CustodyError(ArchiveError):
 
 class LoanError(ArchiveError):
     pass
+
+
+class PlanValidationError(ValidationError):
+    pass

@@ -14,10 +14,9 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import EvidenceMixin, _recording
+from .archive import EvidenceMixin, _isoformat, _recording, get_employee
 from .exceptions import HoldError, HoldValidationError
-from .retention import (
-    _check_group, _get_employee, _has_text, _need_employee, _raise)
+from .retention import _check_group, _has_text, _need_employee, _raise
 
 _GROUPS = ['group_archive_admin', 'group_archive_disposal']
 _SCOPES = ['archives', 'parties', 'classes']
@@ -129,9 +128,6 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
         def employee(employee):
             return employee.id if employee else None
 
-        def time(time):
-            return time.isoformat() if time else None
-
         return {
             'company': self.company.id,
             'matter': self.matter,
@@ -140,9 +136,9 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
             'parties': sorted(p.id for p in self.parties),
             'classes': sorted(c.id for c in self.classes),
             'placed_by': employee(self.placed_by),
-            'placed_at': time(self.placed_at),
+            'placed_at': _isoformat(self.placed_at),
             'released_by': employee(self.released_by),
-            'released_at': time(self.released_at),
+            'released_at': _isoformat(self.released_at),
             'release_reason': self.release_reason,
             'state': self.state,
             }
@@ -159,7 +155,7 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
             # What the server knows better than who asks
             employee = None
             if values['company']:
-                employee = _get_employee(Company(values['company']))
+                employee = get_employee(Company(values['company']))
             values.update(
                 placed_by=employee.id if employee else None,
                 placed_at=cls.default_placed_at(), state='active',

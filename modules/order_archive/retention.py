@@ -15,7 +15,7 @@ from trytond.pyson import Bool, Date, Eval, If
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import _recording
+from .archive import _isoformat, _recording, get_employee
 from .exceptions import RetentionError, RetentionValidationError
 
 ACTIONS = [
@@ -42,28 +42,9 @@ def _check_group(*names):
                     groups=', '.join(g.rec_name for g in groups)))
 
 
-def _get_employee(company):
-    "Return the employee of the user in the company"
-    pool = Pool()
-    User = pool.get('res.user')
-    transaction = Transaction()
-    if not transaction.user:
-        return
-    with without_check_access():
-        user = User(transaction.user)
-        employees = [e for e in user.employees if e.company == company]
-        id_ = transaction.context.get(
-            'employee', user.employee.id if user.employee else None)
-        for employee in employees:
-            if employee.id == id_:
-                return employee
-        if len(employees) == 1:
-            return employees[0]
-
-
 def _need_employee(record):
     "Return the employee of the user in the company of the record"
-    employee = _get_employee(record.company)
+    employee = get_employee(record.company)
     if not employee:
         raise AccessError(gettext(
                 'order_archive.msg_retention_employee',
@@ -232,10 +213,8 @@ class Archive(metaclass=PoolMeta):
             **super().ledger_values(),
             'retention': self.retention.id if self.retention else None,
             'retention_action': self.retention_action,
-            'trigger_date': (
-                self.trigger_date.isoformat() if self.trigger_date else None),
-            'retain_until': (
-                self.retain_until.isoformat() if self.retain_until else None),
+            'trigger_date': _isoformat(self.trigger_date),
+            'retain_until': _isoformat(self.retain_until),
             }
 
     @classmethod
@@ -395,7 +374,7 @@ class Archive(metaclass=PoolMeta):
                         archive=archive.rec_name, **values))
             details[archive] = {
                 'reason': reason,
-                'before': before.isoformat() if before else None,
+                'before': _isoformat(before),
                 }
         _raise(RetentionError, problems)
         with _recording():
