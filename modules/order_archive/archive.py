@@ -14,7 +14,7 @@ from trytond.model import (
     Exclude, Index, ModelSQL, ModelStorage, ModelView, Workflow, fields)
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool
-from trytond.pyson import Bool, Date, Eval, If
+from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
@@ -37,7 +37,8 @@ def get_employee(company):
     User = pool.get('res.user')
     transaction = Transaction()
     with without_check_access():
-        user = User(transaction.user)
+        # The queue runs for the user of the context
+        user = User(transaction.context.get('user', transaction.user))
         employees = [e for e in user.employees if e.company == company]
         id_ = transaction.context.get(
             'employee', user.employee.id if user.employee else None)
@@ -162,6 +163,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
     deadline = fields.Date(
         "Deadline", readonly=True,
         help="The day by which the file must be archived.")
+    reminded_on = fields.Date("Reminded On", readonly=True, loading='lazy')
     late = fields.Function(
         fields.Boolean("Late"), 'get_late', searcher='search_late')
     missing_text = fields.Function(
@@ -226,11 +228,6 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             ('complete', 'archived'),
             }
         cls._buttons.update({
-                'collect_now': {
-                    'invisible': ~Eval('state').in_(_OPEN),
-                    'icon': 'tryton-refresh',
-                    'depends': ['state'],
-                    },
                 'upload': {
                     'invisible': ~Eval('state').in_(_OPEN),
                     'icon': 'tryton-add',
@@ -415,6 +412,9 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         if opened:
             Event.record('open', opened)
             cls.update_search(opened)
+            cls.set_done([
+                    a.sale for a in opened
+                    if a.sale.state in {'done', 'cancelled'}])
         archives.update((a.sale, a) for a in opened)
         return archives
 
@@ -477,6 +477,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 cls.write(archives, {
                         'done_on': None,
                         'deadline': None,
+                        'reminded_on': None,
                         'state': 'collecting',
                         })
             Event.record('reopen', archives)
@@ -497,8 +498,6 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         "Return by file the requirements that it does not meet"
         pool = Pool()
         Configuration = pool.get('order.archive.configuration')
-        Item = pool.get('order.archive.item')
-        Kind = pool.get('order.archive.kind')
         archives = cls.browse(archives)
         config = Configuration(1)
         by_class, by_company = {}, {}
@@ -562,19 +561,70 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def _get_amended(cls, archives):
-        return set()
+        return cls._get_with(archives, 'sale.amendment', ['validated'])
 
     @classmethod
     def _get_produced(cls, archives):
-        return set()
+        return cls._get_with(archives, 'production', ['running', 'done'])
 
     @classmethod
     def _get_inspected(cls, archives):
-        return set()
+        return cls._get_with(
+            archives, 'quality.inspection', ['passed', 'failed'])
 
     @classmethod
     def _get_complained(cls, archives):
-        return set()
+        return cls._get_with(
+            archives, 'sale.complaint',
+            ['waiting', 'approved', 'rejected', 'done'])
+
+    @classmethod
+    def _get_with(cls, archives, name, states):
+        """Return the set of the files to whose orders belongs a record of the
+        model in one of the states"""
+        records = cls._get_records(archives, name, states)
+        return {a for a in archives if records[a.sale.id]}
+
+    @classmethod
+    def related(cls):
+        """Return by name of model the query of the sales and the ids of the
+        records that belong to them"""
+        return {}
+
+    @classmethod
+    def _get_records(cls, archives, name, states):
+        """Return by id of the orders the records of the model in the states,
+        none if its module is not activated"""
+        pool = Pool()
+        records = defaultdict(list)
+        try:
+            Model = pool.get(name)
+        except KeyError:
+            return records
+        sales = defaultdict(list)
+        cursor = Transaction().connection.cursor()
+        for sub_archives in grouped_slice(archives):
+            ids = list({a.sale.id for a in sub_archives})
+            table = Model.__table__()
+            where = table.state.in_(states)
+            if 'sale' in Model._fields:
+                query = table.select(
+                    table.sale, table.id,
+                    where=where & reduce_ids(table.sale, ids))
+            elif related := cls.related().get(name):
+                query = table.join(
+                    related, condition=related.id == table.id).select(
+                    related.sale, table.id, distinct=True,
+                    where=where & reduce_ids(related.sale, ids))
+            else:
+                break
+            cursor.execute(*query)
+            for sale, id_ in cursor:
+                sales[id_].append(sale)
+        for record in Model.browse(sorted(sales)):
+            for sale in sales[record.id]:
+                records[sale].append(record)
+        return records
 
     @classmethod
     def _get_shipped(cls, archives):
@@ -646,7 +696,30 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     problems[archive].append(gettext(
                             f'order_archive.{message_id}',
                             records=', '.join(r.rec_name for r in records)))
+        for name, states in cls._get_open_states().items():
+            records = cls._get_records(archives, name, states)
+            for archive in archives:
+                if a_records := records[archive.sale.id]:
+                    problems[archive].append(gettext(
+                            'order_archive.msg_gate_open',
+                            model=a_records[0].__names__()['model'],
+                            records=', '.join(
+                                r.rec_name for r in a_records)))
         return problems
+
+    @classmethod
+    def _get_open_states(cls):
+        """Return by name of the models whose records must be finished the
+        states in which they are not"""
+        return {
+            'sale.amendment': ['draft'],
+            'sale.review': ['open'],
+            'sale.review.condition': ['open'],
+            'production': [
+                'request', 'draft', 'waiting', 'assigned', 'running'],
+            'quality.inspection': ['pending'],
+            'sale.complaint': ['draft', 'waiting', 'approved'],
+            }
 
     @classmethod
     def _get_problems(cls, archives):
@@ -848,6 +921,36 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                         f'{a.number} – {a.sale_number}'
                         for a in c_archives[:5]),
                     user=user)
+
+    @classmethod
+    @without_check_access
+    def remind(cls):
+        """Update the files of the orders that are done and tell the archivists
+        once of those that are late"""
+        pool = Pool()
+        Company = pool.get('company.company')
+        Date = pool.get('ir.date')
+        domain = [
+            ('state', 'in', _OPEN),
+            ('done_on', '!=', None),
+            ]
+        for archives in grouped_slice(cls.search(domain)):
+            cls.update(list(archives))
+        for company in Company.search([]):
+            with Transaction().set_context(company=company.id):
+                today = Date.today()
+            late = cls.search([
+                    ('company', '=', company.id),
+                    ('state', 'in', _OPEN),
+                    ('deadline', '<', today),
+                    ('reminded_on', '=', None),
+                    ])
+            if late:
+                with _recording():
+                    cls.write(late, {'reminded_on': today})
+                cls.notify(
+                    late, 'tryton-warning',
+                    'order_archive.msg_notification_late')
 
     @classmethod
     def _get_users(cls, domain):
@@ -1145,7 +1248,9 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         "Lock the files, or raise ArchiveError if one does not change any more"
         pool = Pool()
         Archive = pool.get('order.archive')
-        Archive.lock(archives)
+        # What collects has locked them without preventing new references
+        if not Transaction().context.get('_locked'):
+            Archive.lock(archives)
         for archive in archives:
             if archive.state not in _OPEN:
                 raise ArchiveError(gettext(

@@ -865,3 +865,14 @@ class _CertificateTexts(Texts):
             'hidden': hidden,
             'taken_out': [f for f in disposal.files if f.state == 'taken_out'],
             }
+
+
+class Verification(metaclass=PoolMeta):
+    __name__ = 'order.archive.verification'
+
+    @classmethod
+    def models(cls):
+        return super().models() + [
+            'order.archive.hold', 'order.archive.disposal',
+            'order.archive.volume', 'order.archive.move',
+            'order.archive.loan']

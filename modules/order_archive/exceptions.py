@@ -36,5 +36,9 @@ class LoanError(ArchiveError):
     pass
 
 
+class LedgerError(UserError):
+    pass
+
+
 class PlanValidationError(ValidationError):
     pass

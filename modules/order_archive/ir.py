@@ -10,6 +10,8 @@ class Cron(metaclass=PoolMeta):
     def __setup__(cls):
         super().__setup__()
         cls.method.selection.extend([
+                ('order.archive|remind', "Remind of Order Files"),
+                ('order.archive|collect_due', "Collect for the Order Files"),
                 ('order.archive.event|seal', "Seal the Order Archive Ledger"),
                 ('order.archive.disposal|propose',
                     "Propose the Disposal of Order Files"),
@@ -17,4 +19,8 @@ class Cron(metaclass=PoolMeta):
                     "Complete the Disposal of Order Files"),
                 ('order.archive.loan|remind',
                     "Remind of Overdue Loans of the Order Archive"),
+                ('order.archive.checkpoint|make',
+                    "Make Checkpoints of the Order Archive Ledger"),
+                ('order.archive.verification|run',
+                    "Verify the Order Archive"),
                 ])

@@ -98,21 +98,16 @@ class Kind(PlanMixin, sequence_ordered(), ModelSQL, ModelView):
             ('change', gettext('order_archive.msg_collector_change')),
             ('contract', gettext('order_archive.msg_collector_contract')),
             ('attachment', gettext('order_archive.msg_collector_attachment')),
-            ('correspondence', gettext(
-                    'order_archive.msg_collector_correspondence')),
             ('production', gettext('order_archive.msg_collector_production')),
             ('inspection', gettext('order_archive.msg_collector_inspection')),
             ('delivery', gettext('order_archive.msg_collector_delivery')),
-            ('acceptance', gettext('order_archive.msg_collector_acceptance')),
             ('invoice', gettext('order_archive.msg_collector_invoice')),
             ('payment', gettext('order_archive.msg_collector_payment')),
             ('complaint', gettext('order_archive.msg_collector_complaint')),
             ('survey', gettext('order_archive.msg_collector_survey')),
             ('cost', gettext('order_archive.msg_collector_cost')),
-            ('settlement', gettext('order_archive.msg_collector_settlement')),
             ('note', gettext('order_archive.msg_collector_note')),
             ('chat', gettext('order_archive.msg_collector_chat')),
-            ('scan', gettext('order_archive.msg_collector_scan')),
             ]
 
     @classmethod

@@ -1,0 +1,539 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+"Documents are collected as they are issued, once, and nothing is lost"
+import datetime as dt
+import hashlib
+from unittest.mock import patch
+
+import pytest
+
+from trytond.filestore import FileStore
+from trytond.modules.company_department.report import Document
+from trytond.modules.order_archive.exceptions import ArchiveError
+from trytond.modules.sale.sale import SaleReport
+from trytond.pool import Pool
+from trytond.tests.test_tryton import DB_NAME
+from trytond.transaction import Transaction
+
+from .collect import (
+    activate_world, attach, collect, create_order, get_archive, get_items,
+    get_pending, pay, post_invoice, run_tasks, ship)
+from .review import count_queries
+from .rpc import server
+
+
+@pytest.fixture(scope='module', autouse=True)
+def world():
+    activate_world()
+
+
+def kinds(sale):
+    with server():
+        return sorted({i.kind.collector for i in get_items(sale)})
+
+
+def test_order():
+    "The confirmed order is kept as it was printed, once"
+    sale, = create_order()
+    with server():
+        item, = get_items(sale, 'order')
+        assert item.source == f'sale.sale,{sale}'
+        assert item.document_date == dt.date.today()
+        assert item.issue and not item.remark
+        data = bytes(item.data)
+        assert item.sha256 == hashlib.sha256(data).hexdigest()
+        assert item.name.endswith('.odt')
+        assert not get_pending(sale)
+        assert get_archive(sale).collected_at
+    collect(sale)
+    collect(sale)
+    with server():
+        assert [i.id for i in get_items(sale, state=None)] == [item.id]
+
+
+def test_no_file():
+    "Without a file plan nothing is collected, at the cost of three queries"
+    def confirm():
+        with server('sam', tasks=False):
+            Sale = Pool().get('sale.sale')
+            sales = Sale.browse(create_order(confirm=False))
+            Sale.quote(sales)
+            with count_queries() as queries:
+                Sale.confirm(sales)
+            return sales[0].id, len(queries)
+
+    def plan(class_):
+        with server():
+            Configuration = Pool().get('order.archive.configuration')
+            configuration = Configuration(1)
+            company, = Pool().get('company.company').search([
+                    ('party.name', '!=', "B")])
+            with Transaction().set_context(company=company.id):
+                before = configuration.plan
+                configuration.plan = class_
+                configuration.save()
+            return before and before.id
+
+    class_ = plan(None)
+    try:
+        sale, without = confirm()
+        Archive = Pool(DB_NAME).get('order.archive')
+        with patch.object(Archive, 'issued'):
+            _, stock = confirm()
+    finally:
+        plan(class_)
+    with server():
+        assert not Pool().get('order.archive').search([('sale', '=', sale)])
+    assert without - stock <= 4
+
+
+def test_constant_queries():
+    "What is remembered of many orders costs as many queries as that of one"
+    def issued(n):
+        sales = create_order(n)
+        with server():
+            pool = Pool()
+            Archive = pool.get('order.archive')
+            Sale = pool.get('sale.sale')
+            sales = Sale.browse(sales)
+            with count_queries() as queries:
+                Archive.issued('order', sales)
+            Transaction().rollback()
+            Transaction().tasks.clear()
+            return len(queries)
+    assert issued(12) == issued(2)
+
+
+def test_life():
+    "Delivery note, invoice, payment and cost are collected as they come"
+    sale, = create_order()
+    assert kinds(sale) == ['order']
+    shipment, = ship(sale)
+    with server():
+        item, = get_items(sale, 'delivery')
+        assert item.source == f'stock.shipment.out,{shipment}'
+    invoice, = post_invoice(sale)
+    with server():
+        item, = get_items(sale, 'invoice')
+        Invoice = Pool().get('account.invoice')
+        assert bytes(item.data) == bytes(Invoice(invoice).invoice_report_cache)
+        assert not get_items(sale, 'payment')
+    pay(invoice)
+    with server():
+        payment, = get_items(sale, 'payment')
+        assert payment.source == f'account.invoice,{invoice}'
+        assert bytes(payment.data)[:4] == b'%PDF'
+        assert Pool().get('sale.sale')(sale).state == 'done'
+        assert get_items(sale, 'cost')
+        assert not get_pending(sale)
+        before = [i.id for i in get_items(sale, state=None)]
+    collect(sale)
+    with server():
+        assert [i.id for i in get_items(sale, state=None)] == before
+
+
+def test_invoice_refreshed():
+    "What an invoice was printed as before is kept with what replaced it"
+    sale, = create_order()
+    invoice, = post_invoice(sale)
+    with server():
+        first, = get_items(sale, 'invoice')
+        Refresh = Pool().get(
+            'account.invoice.refresh_invoice_report', type='wizard')
+        session, _, _ = Refresh.create()
+        with Transaction().set_context(
+                active_model='account.invoice', active_id=invoice,
+                active_ids=[invoice]):
+            Refresh.execute(session, {}, 'archive')
+        Report = Pool().get('account.invoice', type='report')
+        with patch.object(
+                Report, 'convert', return_value=('odt', b'another')):
+            Report.execute([invoice], {})
+    collect(sale)
+    with server():
+        items = get_items(sale, 'invoice', state=None)
+        assert [i.state for i in items] == ['superseded', 'kept']
+        assert items[0] == first and bytes(items[1].data) == b'another'
+        assert [i.issue for i in items] == ['0', '1']
+    collect(sale)
+    with server():
+        assert get_items(sale, 'invoice', state=None) == items
+
+
+def test_invoice_cached():
+    "An invoice that has been printed is not printed again"
+    sale, = create_order()
+    with server('sam', tasks=False):
+        Sale = Pool().get('sale.sale')
+        Invoice = Pool().get('account.invoice')
+        Invoice.post(Sale(sale).invoices)
+        Invoice.print_invoice(Sale(sale).invoices)
+        cached = bytes(Sale(sale).invoices[0].invoice_report_cache)
+    Report = Pool(DB_NAME).get('account.invoice', type='report')
+    with patch.object(Report, 'render', side_effect=AssertionError):
+        run_tasks()
+    with server():
+        item, = get_items(sale, 'invoice')
+        assert bytes(item.data) == cached
+
+
+def test_changed_before_printed():
+    "It is said that an order has changed before it was printed"
+    sale, = create_order(tasks=False)
+    with server():
+        Line = Pool().get('sale.line')
+        line, = Line.search([('sale', '=', sale)])
+        table = Line.__table__()
+        Transaction().connection.cursor().execute(*table.update(
+                [table.quantity], [7], where=table.id == line.id))
+    run_tasks()
+    with server():
+        item, = get_items(sale, 'order')
+        assert "changed before it was printed" in item.remark
+        assert not get_pending(sale)
+    collect(sale)
+    with server():
+        assert get_items(sale, 'order', state=None) == [item]
+
+
+def test_gone_before_printed():
+    "An order that went back before it was printed is listed and dismissed"
+    sale, = create_order(tasks=False)
+    with server('sam', tasks=False):
+        Sale = Pool().get('sale.sale')
+        Sale.draft([Sale(sale)])
+    run_tasks()
+    with server():
+        Archive = Pool().get('order.archive')
+        assert not get_items(sale, 'order')
+        (collector, reason), = get_pending(sale)
+        assert collector == 'order' and "before it was printed" in reason
+        archive = get_archive(sale)
+        assert any(reason in t for t in Archive.missing([archive])[archive])
+    with server('wes'):
+        Collection = Pool().get('order.archive.collection')
+        Collection.dismiss(Collection.search([('archive.sale', '=', sale)]))
+    collect(sale)
+    with server():
+        archive = get_archive(sale)
+        assert not get_pending(sale)
+        assert not any(
+            reason in t
+            for t in Archive.missing([archive]).get(archive, []))
+        Event = Pool().get('order.archive.event')
+        assert Event.search([
+                ('archive', '=', archive.id), ('action', '=', 'dismiss')])
+
+
+def test_changed_again():
+    "The order that is amended back to what it was is kept three times"
+    sale, = create_order()
+
+    def change(quantity):
+        with server():
+            pool = Pool()
+            Line = pool.get('sale.line')
+            Sale = pool.get('sale.sale')
+            line, = Line.search([('sale', '=', sale)])
+            table = Line.__table__()
+            Transaction().connection.cursor().execute(*table.update(
+                    [table.quantity], [quantity], where=table.id == line.id))
+            Transaction().counter += 1
+            pool.get('order.archive').issued('order', [Sale(sale)])
+    change(7)
+    change(10)
+    with server():
+        items = get_items(sale, 'order', state=None)
+        assert [i.state for i in items] == [
+            'superseded', 'superseded', 'kept']
+        assert items[0].issue == items[2].issue != items[1].issue
+
+
+def test_amendment():
+    "An amendment is kept with the order as it stands after it"
+    sale, = create_order()
+    with server('sam'):
+        pool = Pool()
+        Amendment = pool.get('sale.amendment')
+        Sale = pool.get('sale.sale')
+        amendment = Amendment(sale=Sale(sale), date=dt.date.today())
+        amendment.lines = [pool.get('sale.amendment.line')(
+                action='line', line=Sale(sale).lines[0],
+                **{n: getattr(Sale(sale).lines[0], n) for n in [
+                        'product', 'unit', 'unit_price', 'description']},
+                quantity=5)]
+        amendment.save()
+        Amendment.validate_amendment([amendment])
+    with server():
+        before, after = get_items(sale, 'order', state=None)
+        assert before.state == 'superseded' and after.state == 'kept'
+        sources = {i.source for i in get_items(sale, 'change')}
+        assert f'sale.amendment,{amendment.id}' in sources
+
+
+def test_report_raises():
+    "A document that cannot be printed is listed, and collected later"
+    with patch.object(
+            SaleReport, 'get_context', side_effect=ValueError("No font")):
+        sale, = create_order()
+        with server():
+            assert not get_items(sale, 'order')
+            assert get_pending(sale) == [('order', "ValueError: No font")]
+            Archive = Pool().get('order.archive')
+            archive = get_archive(sale)
+            assert any(
+                "No font" in t for t in Archive.missing([archive])[archive])
+        collect(sale)
+        with server():
+            collection, = Pool().get('order.archive.collection').search([
+                    ('archive.sale', '=', sale)])
+            assert collection.attempts == 2
+    with server():
+        Pool().get('order.archive').collect_due()
+    with server():
+        assert get_items(sale, 'order') and not get_pending(sale)
+
+
+def test_report_breaks_transaction():
+    "A report that breaks the transaction leaves the other documents"
+    def fail(*args, **kwargs):
+        Transaction().connection.cursor().execute('SELECT nothing')
+    with server('sam', tasks=False):
+        sale, = create_order(tasks=False)
+        attach(f'sale.sale,{sale}')
+    with patch.object(SaleReport, 'get_context', side_effect=fail):
+        run_tasks()
+    with server():
+        assert len(get_items(sale, 'attachment')) == 1
+        (collector, reason), = get_pending(sale)
+        assert collector == 'order' and reason
+
+
+def test_collector_raises():
+    "A collector that fails does not prevent the others"
+    Archive = Pool(DB_NAME).get('order.archive')
+    with patch.object(
+            Archive, '_collect_attachments', side_effect=ValueError("Odd")):
+        sale, = create_order()
+        with server():
+            assert get_items(sale, 'order')
+            assert get_pending(sale) == [('attachment', "ValueError: Odd")]
+    with server():
+        Archive.collect_due()
+    with server():
+        assert not get_pending(sale)
+
+
+def test_no_pdf():
+    "Without Pango it is HTML that is kept"
+    with patch.object(
+            Document, '_convert_pdf', return_value=(None, "No Pango.")):
+        sale, = create_order()
+        invoice, = post_invoice(sale)
+        pay(invoice)
+    with server():
+        item, = get_items(sale, 'payment')
+        assert item.name.endswith('.html')
+        assert b"No Pango." in bytes(item.data)
+
+
+def test_not_converted():
+    "It is said when a report is not in the format that was asked for"
+    with server():
+        ActionReport = Pool().get('ir.action.report')
+        action, = ActionReport.search([('report_name', '=', 'sale.sale')])
+        ActionReport.write([action], {'extension': 'pdf'})
+    try:
+        with patch.object(
+                SaleReport, 'convert', return_value=('odt', b'order')):
+            sale, = create_order()
+    finally:
+        with server():
+            ActionReport.write(
+                [ActionReport(action.id)], {'extension': None})
+    with server():
+        item, = get_items(sale, 'order')
+        assert "odt" in item.remark and "pdf" in item.remark
+
+
+def test_full_disk():
+    "What cannot be stored is listed, the others are kept"
+    sale, = create_order(tasks=False)
+    with server('sam', tasks=False):
+        attach(f'sale.sale,{sale}', data=b'large')
+    set_ = FileStore.set
+
+    def full(self, data, prefix=''):
+        if bytes(data) == b'large' and prefix == 'order_archive':
+            raise OSError("No space left on device")
+        return set_(self, data, prefix)
+    with patch.object(FileStore, 'set', full):
+        run_tasks()
+        with server():
+            assert get_items(sale, 'order')
+            assert not get_items(sale, 'attachment')
+            (collector, reason), = get_pending(sale)
+            assert "No space left" in reason
+    collect(sale)
+    with server():
+        assert get_items(sale, 'attachment') and not get_pending(sale)
+
+
+def test_attachment():
+    "Attachments are copied, and the copies stay"
+    sale, = create_order()
+    with server('sam'):
+        attachment = attach(f'sale.sale,{sale}')
+    with server('sam'):
+        Attachment = Pool().get('ir.attachment')
+        Attachment.write([Attachment(attachment)], {'data': b"changed"})
+    with server('sam'):
+        Attachment.delete([Attachment(attachment)])
+    collect(sale)
+    with server():
+        first, second = get_items(sale, 'attachment', state=None)
+        assert bytes(first.data) == b"drawing"
+        assert bytes(second.data) == b"changed"
+        assert (first.state, second.state) == ('superseded', 'kept')
+        assert first.superseded_by == second
+        assert second.name == "drawing.txt"
+
+
+@pytest.mark.parametrize('method', ['write', 'delete'])
+def test_attachment_gone_before_collected(method):
+    "An attachment is copied before it goes, if it has not been yet"
+    sale, = create_order(tasks=False)
+    with server('sam', tasks=False):
+        attachment = attach(f'sale.sale,{sale}')
+    with server('sam', tasks=False):
+        Attachment = Pool().get('ir.attachment')
+        args = [{'data': b"changed"}] if method == 'write' else []
+        getattr(Attachment, method)([Attachment(attachment)], *args)
+    with server():
+        item, = get_items(sale, 'attachment')
+        assert bytes(item.data) == b"drawing"
+    run_tasks()
+    with server():
+        items = get_items(sale, 'attachment', state=None)
+        assert [bytes(i.data) for i in items] == (
+            [b"drawing", b"changed"] if method == 'write' else [b"drawing"])
+
+
+def test_attachment_not_copied():
+    "An attachment that cannot be copied does not go"
+    sale, = create_order(tasks=False)
+    with server('sam', tasks=False):
+        attachment = attach(f'sale.sale,{sale}')
+    with patch.object(FileStore, 'set', side_effect=OSError("Full")):
+        with pytest.raises(ArchiveError, match="Full"):
+            with server('sam', tasks=False):
+                Attachment = Pool().get('ir.attachment')
+                Attachment.delete([Attachment(attachment)])
+    with server():
+        assert Pool().get('ir.attachment').search([('id', '=', attachment)])
+    run_tasks()
+
+
+def test_attachment_lost():
+    "An attachment whose data is lost is listed"
+    sale, = create_order(tasks=False)
+    with server('sam', tasks=False):
+        attach(f'sale.sale,{sale}')
+    with patch.object(FileStore, 'get', side_effect=IOError):
+        run_tasks()
+    with server():
+        assert any(
+            c == 'attachment' and "drawing.txt" in r
+            for c, r in get_pending(sale))
+
+
+def test_attachment_kind():
+    "The kind comes from the resource or is chosen"
+    with server():
+        pool = Pool()
+        Kind = pool.get('order.archive.kind')
+        AttachmentKind = pool.get('order.archive.attachment.kind')
+        acceptance, = Kind.search([('code', '=', 'acceptance')])
+        mapping, = AttachmentKind.create([{
+                    'model': 'stock.shipment.out', 'kind': acceptance.id}])
+    sale, = create_order()
+    shipment, = ship(sale)
+    with server('sam'):
+        attach(f'stock.shipment.out,{shipment}', "signed.pdf")
+        attach(
+            f'sale.sale,{sale}', "accepted.pdf", archive_kind=acceptance.id)
+        attach(f'sale.sale,{sale}', "other.pdf")
+    with server():
+        assert {
+            i.name: i.kind.code for i in get_items(sale)
+            if i.name.endswith('.pdf') and 'attachment' in i.source} == {
+            "signed.pdf": 'acceptance',
+            "accepted.pdf": 'acceptance',
+            "other.pdf": get_items(sale, 'attachment')[0].kind.code,
+            }
+        AttachmentKind.delete([AttachmentKind(mapping.id)])
+
+
+def test_link():
+    "Of a link it is the link that is kept"
+    sale, = create_order()
+    with server('sam'):
+        attach(
+            f'sale.sale,{sale}', "drawing", data=None, type='link',
+            link='https://example.com/drawing')
+    with server():
+        item, = get_items(sale, 'attachment')
+        assert bytes(item.data) == b'https://example.com/drawing'
+        assert item.name == "drawing.txt" and item.remark
+
+
+def test_notes_and_chats():
+    "Notes and chats are collected within the hour, and before they go"
+    sale, = create_order()
+    with server('sam'):
+        pool = Pool()
+        Note = pool.get('ir.note')
+        Channel = pool.get('ir.chat.channel')
+        note, = Note.create([{
+                    'resource': f'sale.sale,{sale}', 'message': "Call 验收"}])
+        Channel.post(f'sale.sale,{sale}', "Hello")
+    with server():
+        assert not get_items(sale, 'note')
+        assert sorted(c for c, _ in get_pending(sale)) == ['chat', 'note']
+        Pool().get('order.archive').collect_due()
+    with server():
+        assert len(get_items(sale, 'note')) == 1
+        assert len(get_items(sale, 'chat')) == 1
+        assert not get_pending(sale)
+    with server('sam'):
+        Note.create([{
+                    'resource': f'sale.sale,{sale}', 'message': "Again"}])
+    with server('sam'):
+        Note.delete([Note(note.id)])
+    with server():
+        Pool().get('order.archive').collect_due()
+    with server():
+        # Both, and then the one that is left
+        assert len(get_items(sale, 'note', state=None)) == 3
+
+
+def test_looks_every_day():
+    "What nobody told is found once a day"
+    sale, = create_order()
+    with server():
+        Archive = Pool().get('order.archive')
+        table = Archive.__table__()
+        attachment = attach(f'sale.sale,{sale}')
+        Pool().get('order.archive.collection').delete(
+            Pool().get('order.archive.collection').search([]))
+        Transaction().tasks.clear()
+        Archive.collect_due()
+        assert not Transaction().tasks
+        Transaction().connection.cursor().execute(*table.update(
+                [table.collected_at],
+                [dt.datetime.now() - dt.timedelta(days=2)],
+                where=table.sale == sale))
+        Archive.collect_due()
+    with server():
+        item, = get_items(sale, 'attachment')
+        assert item.source == f'ir.attachment,{attachment}'
