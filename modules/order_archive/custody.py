@@ -89,15 +89,15 @@ class MovedMixin(ModelStorage):
         return records
 
     @classmethod
-    def write(cls, *args):
+    def write(cls, records, values, *args):
         before = {}
-        actions = iter(args)
-        for records, values in zip(actions, actions):
-            if values.keys() & set(cls._moved):
+        actions = iter((records, values, *args))
+        for a_records, a_values in zip(actions, actions):
+            if a_values.keys() & set(cls._moved):
                 with without_check_access():
-                    for record in cls.browse(records):
+                    for record in cls.browse(a_records):
                         before.setdefault(record.id, record._where())
-        super().write(*args)
+        super().write(records, values, *args)
         cls._record_moves(cls.browse(before), before)
 
     @classmethod
@@ -373,7 +373,6 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
                     'readonly': ~Eval('folios'),
                     'icon': 'tryton-ok',
                     'depends': ['state', 'folios'],
-                    'confirm': 'order_archive.msg_volume_bind_confirm',
                     },
                 })
 
@@ -624,7 +623,7 @@ class Folio(EvidenceMixin, ModelSQL, ModelView):
     def __setup__(cls):
         super().__setup__()
         t = cls.__table__()
-        cls._order = [('volume', 'DESC'), ('first', 'ASC')]
+        cls._order = [('volume', 'DESC'), ('first', 'ASC'), ('id', 'ASC')]
         cls._sql_constraints += [
             ('first_unique', Unique(t, t.volume, t.first),
                 'order_archive.msg_folio_unique'),
@@ -640,7 +639,6 @@ class Folio(EvidenceMixin, ModelSQL, ModelView):
                         | (Eval('volume_state') != 'open')),
                     'icon': 'tryton-remove',
                     'depends': ['state', 'volume_state'],
-                    'confirm': 'order_archive.msg_folio_remove_confirm',
                     },
                 })
 
@@ -754,7 +752,11 @@ class AddPapersStart(ModelView):
             ],
         help="Enters the papers of the file that have no folio yet.")
     papers = fields.One2Many(
-        'order.archive.volume.add_papers.paper', None, "Papers")
+        'order.archive.volume.add_papers.paper', None, "Papers",
+        context={
+            'company': Eval('company', -1),
+            },
+        depends={'company'})
 
     @fields.depends('archive', 'papers')
     def on_change_archive(self):
@@ -785,8 +787,7 @@ class AddPapersPaper(ModelView):
         domain=[
             ('medium', '=', 'paper'),
             ('state', '!=', 'disposed'),
-            ('archive.company', '=',
-                Eval('_parent_start', {}).get('company', -1)),
+            ('company', '=', Eval('context', {}).get('company', -1)),
             ])
     leaves = fields.Integer(
         "Leaves", required=True,
@@ -1107,7 +1108,9 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def copy(cls, loans, default=None):
         # Each is lent on its own
-        super()._deny_modification('create', loans)
+        if loans:
+            super()._deny_modification('create', loans)
+        return []
 
     @classmethod
     @ModelView.button

@@ -102,7 +102,6 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
                         ['approved', 'executing']),
                     'icon': 'tryton-forward',
                     'depends': ['state'],
-                    'confirm': 'order_archive.msg_disposal_execute_confirm',
                     },
                 })
 

@@ -175,7 +175,9 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def copy(cls, holds, default=None):
         # Each is placed on its own
-        cls._deny_modification('create', holds)
+        if holds:
+            cls._deny_modification('create', holds)
+        return []
 
     @classmethod
     def validate_fields(cls, holds, field_names):
