@@ -14,7 +14,7 @@ from trytond.transaction import Transaction
 
 from .archive import (
     ArchiveTestCase, add, configure, confirm, create_plan, finish, get_events,
-    invoice, kind, pay, ship)
+    invoice, kind, pay, settle, ship)
 from .review import (
     as_user, count_queries, create_party, create_sale, employee, get,
     get_company, get_notifications, on, with_company)
@@ -22,6 +22,7 @@ from .review import (
 
 def missing(archive):
     "Return the texts of what the file misses"
+    settle()
     Archive = Pool().get('order.archive')
     archive = Archive(archive.id)
     return Archive.missing([archive]).get(archive, [])
@@ -34,12 +35,14 @@ def gate(archive):
 
 
 def update(archive):
+    settle()
     Archive = Pool().get('order.archive')
     Archive.update([Archive(archive.id)])
     return Archive(archive.id)
 
 
 def close(archive):
+    settle()
     Archive = Pool().get('order.archive')
     with as_user("Arno"):
         Archive.close([Archive(archive.id)])

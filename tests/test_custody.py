@@ -7,7 +7,7 @@ from unittest.mock import patch
 from trytond.exceptions import UserError
 from trytond.model.exceptions import AccessError
 from trytond.modules.order_archive.exceptions import (
-    CustodyError, DisposalError, LoanError)
+    CustodyError, DisposalError)
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -261,7 +261,7 @@ class LoanTestCase(RetentionTestCase):
             (loan.state, loan.received_by.rec_name), ('returned', "Arno"))
         self.assertEqual(Volume.search([('lent', '=', True)]), [])
         self.assertEqual(get_events(loan), ['lend', 'return'])
-        with self.assertRaisesRegex(LoanError, "already"):
+        with self.assertRaisesRegex(CustodyError, "already"):
             click('give_back', loan, name="Arno", date=TODAY)
         lend(volume=volume.id)
 

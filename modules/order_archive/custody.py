@@ -19,7 +19,7 @@ from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .archive import EvidenceMixin, _isoformat, _recording, get_employee
-from .exceptions import CustodyError, LoanError
+from .exceptions import CustodyError
 from .retention import _check_group, _need_employee, _raise
 
 # How long until somebody is reminded again
@@ -1103,7 +1103,7 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
                         record=loan.lent.rec_name,
                         state=loan.lent.__names__('state', loan.lent)[
                             'value']))
-        _raise(LoanError, problems)
+        _raise(CustodyError, problems)
 
     @classmethod
     def copy(cls, loans, default=None):
@@ -1125,7 +1125,7 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
         Event = pool.get('order.archive.event')
         cls.lock(loans)
         loans = cls.browse(loans)
-        _raise(LoanError, [
+        _raise(CustodyError, [
                 gettext('order_archive.msg_loan_returned', loan=l.rec_name)
                 for l in loans if l.state != 'lent'])
         args = []

@@ -32,7 +32,19 @@ class CustodyError(ArchiveError):
     pass
 
 
-class LoanError(ArchiveError):
+class LoanError(ValidationError):
+    pass
+
+
+class ContractError(UserError):
+    pass
+
+
+class ContractSignatureError(ValidationError):
+    pass
+
+
+class MandateValidationError(ValidationError):
     pass
 
 

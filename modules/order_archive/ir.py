@@ -23,4 +23,5 @@ class Cron(metaclass=PoolMeta):
                     "Make Checkpoints of the Order Archive Ledger"),
                 ('order.archive.verification|run',
                     "Verify the Order Archive"),
+                ('sale.contract|watch', "Watch the Expiry of Contracts"),
                 ])

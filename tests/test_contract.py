@@ -1,0 +1,663 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+from decimal import Decimal
+
+from trytond.exceptions import UserError
+from trytond.model.exceptions import AccessError, SQLConstraintError
+from trytond.modules.order_archive.exceptions import (
+    ContractError, ContractSignatureError, LoanError, MandateValidationError)
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+from .contract import (
+    TODAY, ContractTestCase, as_user, attach, bring, click, countersign,
+    create, create_contract, create_mandate, day, employee, get, get_company,
+    reload, sign, write)
+from .review import count_queries, create_sale, on, with_company
+
+
+class ContractRegisterTestCase(ContractTestCase):
+    "Test the way of the contracts"
+
+    @with_company
+    def test_overview(self):
+        "Test what the order says is copied when the contract is registered"
+        with as_user("Hugo"):
+            sale = create_sale(
+                reference="PO-1", shipping_date=day(30))
+        contract = create_contract(sale)
+        self.assertEqual(
+            (contract.number, contract.lines, contract.total_amount),
+            (None, None, None))
+        click("Hugo", 'register', contract)
+        contract = reload(contract)
+        self.assertEqual(
+            (contract.state, contract.registered_by.rec_name,
+                contract.order_number, contract.order_reference,
+                contract.delivery_date, contract.total_amount,
+                contract.currency),
+            ('registered', "Hugo", sale.number, "PO-1", day(30),
+                Decimal(1000), sale.currency))
+        self.assertIn("Touch Screen: 1", contract.lines)
+        self.assertIn("1,000.00", contract.lines)
+        self.assertIn("Acme", contract.buyer)
+        self.assertIn(get_company().rec_name, contract.seller)
+        self.assertTrue(contract.number)
+        self.assertEqual(contract.differences, None)
+        # The order changes and the copy stays
+        Sale = Pool().get('sale.sale')
+        with Transaction().set_context(_sale_review=True):
+            Sale.write([sale], {'shipping_date': day(40)})
+        contract = reload(contract)
+        self.assertEqual(contract.delivery_date, day(30))
+        self.assertIn("Delivery Date", contract.differences)
+
+    @with_company
+    def test_register_draft_order(self):
+        "Test the order must be quoted"
+        with as_user("Hugo"):
+            sale = create_sale(quote=False)
+        contract = create_contract(sale)
+        with self.assertRaisesRegex(ContractError, "Quote the order"):
+            click("Hugo", 'register', contract)
+        self.assertEqual(reload(contract).state, 'draft')
+
+    @with_company
+    def test_number_unique(self):
+        "Test two registrations with one number are refused"
+        bring(create_contract(), 'registered')
+        Configuration = Pool().get('order.archive.configuration')
+        sequence = Configuration(1).get_multivalue('contract_sequence')
+        sequence.number_next = 1
+        sequence.save()
+        second = create_contract()
+        with self.assertRaisesRegex(SQLConstraintError, "must be unique"):
+            click("Hugo", 'register', second)
+
+    @with_company
+    def test_twice(self):
+        contract = bring(create_contract(), 'registered')
+        number = contract.number
+        with self.assertRaisesRegex(ContractError, "no draft"):
+            click("Hugo", 'register', contract)
+        self.assertEqual(reload(contract).number, number)
+
+    @with_company
+    def test_end_before_start(self):
+        with self.assertRaisesRegex(ContractError, "ends before it starts"):
+            create_contract(start_date=TODAY, end_date=day(-1))
+
+    @with_company
+    def test_way(self):
+        "Test the contract goes from the registration to the deposit"
+        create_mandate()
+        contract = bring(
+            create_contract(verification='notarisation'), 'deposited')
+        self.assertEqual(
+            (contract.state, contract.seal_name, contract.sealed_on,
+                contract.sealed_by.rec_name, contract.verified_on,
+                contract.place, contract.received_by.rec_name,
+                contract.deposited_on),
+            ('deposited', "Contract Seal 1", TODAY, "Kira", TODAY, "Shelf 3",
+                "Hugo", TODAY))
+        own, other = contract.signatures
+        self.assertEqual(
+            (own.name, own.kind, other.name, other.mandate),
+            ("Lena", 'legal', "Carla", None))
+        self.assertIn("POA-1", own.authority)
+
+    @with_company
+    def test_no_seal_before_signature(self):
+        "Test a contract that is not signed is not sealed"
+        create_mandate()
+        contract = bring(create_contract(), 'registered')
+        with self.assertRaisesRegex(ContractError, "after it has been signed"):
+            click("Kira", 'seal', contract)
+        with self.assertRaisesRegex(ContractError, "Nobody of our side"):
+            click("Hugo", 'sign', contract)
+        # That of the other party is not ours
+        countersign(contract)
+        with self.assertRaisesRegex(ContractError, "Nobody of our side"):
+            click("Hugo", 'sign', contract)
+        sign(contract)
+        with self.assertRaisesRegex(ContractError, "after it has been signed"):
+            click("Kira", 'seal', contract)
+        click("Hugo", 'sign', contract)
+        with self.assertRaisesRegex(ContractError, "fill in: Seal"):
+            click("Kira", 'seal', contract)
+        write("Kira", contract, seal_name="Seal", sealed_on=day(-1))
+        with self.assertRaisesRegex(ContractError, "is before"):
+            click("Kira", 'seal', contract)
+        write("Kira", contract, sealed_on=day(1))
+        with self.assertRaisesRegex(ContractError, "in the future"):
+            click("Kira", 'seal', contract)
+        contract = reload(contract)
+        self.assertEqual(
+            (contract.state, contract.sealed_by), ('signed', None))
+        # Only the keepers apply it
+        for name in ["Hugo", "Sam", "Arno", "Adam", "Audi"]:
+            with self.subTest(name=name), self.assertRaises(UserError):
+                write(name, contract, sealed_on=None)
+            with self.subTest(name=name), self.assertRaises(UserError):
+                click(name, 'seal', contract)
+        write("Kira", contract, sealed_on=None)
+        click("Kira", 'seal', contract)
+        self.assertEqual(reload(contract).state, 'sealed')
+
+    @with_company
+    def test_mandate(self):
+        "Test a signature counts only when mandated on that day"
+        create_mandate("Mona", 'mandated', start=-20, end_date=day(-10))
+        contract = bring(create_contract(), 'registered')
+        for name, date in [
+                ("Lena", 0), ("Mona", 0), ("Mona", -9), ("Mona", -21)]:
+            with self.subTest(name=name, date=date):
+                with self.assertRaisesRegex(
+                        ContractSignatureError, "has no mandate"):
+                    sign(contract, name, date)
+        with self.assertRaisesRegex(ContractSignatureError, "in the future"):
+            sign(contract, "Mona", 1)
+        self.assertFalse(reload(contract).signatures)
+        for date in [-20, -10]:
+            sign(contract, "Mona", date)
+        click("Hugo", 'sign', contract)
+        self.assertEqual(
+            [s.kind for s in reload(contract).signatures],
+            ['mandated', 'mandated'])
+
+    @with_company
+    def test_mandate_withdrawn(self):
+        "Test the mandate is looked at again when the contract is signed"
+        mandate = create_mandate()
+        contract = bring(create_contract(), 'registered')
+        sign(contract)
+        write("Adam", mandate, end_date=day(-1))
+        with self.assertRaisesRegex(ContractError, "has no mandate"):
+            click("Hugo", 'sign', contract)
+        self.assertEqual(reload(contract).state, 'registered')
+
+    @with_company
+    def test_mandate_limit(self):
+        "Test the mandate goes up to its limit"
+        create_mandate("Mona", 'mandated', limit=999)
+        contract = bring(create_contract(), 'registered')
+        with self.assertRaisesRegex(ContractSignatureError, "exceeds"):
+            sign(contract, "Mona")
+        mandate = create_mandate("Mona", 'mandated', limit=1000)
+        sign(contract, "Mona")
+        click("Hugo", 'sign', contract)
+        self.assertEqual(reload(contract).signatures[0].mandate, mandate)
+
+    @with_company
+    def test_mandate_used(self):
+        "Test what has been signed with a mandate keeps it"
+        mandate = create_mandate()
+        with self.assertRaises(MandateValidationError):
+            write("Adam", mandate, end_date=day(-200))
+        write("Adam", mandate, document="POA-2")
+        bring(create_contract(), 'signed')
+        for values in [
+                {'document': "POA-3"}, {'start_date': day(-50)},
+                {'kind': 'mandated'}, {'end_date': day(-1)}]:
+            with self.subTest(values=values), self.assertRaises(AccessError):
+                write("Adam", mandate, **values)
+        with self.assertRaises(AccessError):
+            type(mandate).delete([mandate])
+        write("Adam", mandate, end_date=TODAY)
+        self.assertEqual(reload(mandate).end_date, TODAY)
+
+    @with_company
+    def test_deposit(self):
+        "Test the original is deposited after the seal, signed by both"
+        create_mandate()
+        contract = bring(
+            create_contract(verification='verification'), 'signed')
+        with self.assertRaisesRegex(ContractError, "after it has been sealed"):
+            click("Hugo", 'deposit', contract)
+        with self.assertRaisesRegex(ContractError, "after it has been sealed"):
+            click("Hugo", 'verify', contract)
+        write("Kira", contract, seal_name="Seal")
+        click("Kira", 'seal', contract)
+        with self.assertRaises(ContractError) as cm:
+            click("Hugo", 'deposit', contract)
+        for text in [
+                "must be verified", "other party has not signed",
+                "Place, Originals"]:
+            self.assertIn(text, str(cm.exception))
+        with self.assertRaisesRegex(
+                ContractError, "Verified By, Verification Number"):
+            click("Hugo", 'verify', contract)
+        write("Hugo", contract,
+            verified_by="Office", verification_number="7", place="A",
+            originals=1, deposited_on=day(-1))
+        click("Hugo", 'verify', contract)
+        countersign(contract)
+        with self.assertRaisesRegex(ContractError, "is before"):
+            click("Hugo", 'deposit', contract)
+        write("Hugo", contract, deposited_on=TODAY)
+        click("Hugo", 'deposit', contract)
+        self.assertEqual(reload(contract).state, 'deposited')
+        with self.assertRaises(ContractError):
+            click("Hugo", 'deposit', contract)
+
+    @with_company
+    def test_no_verification(self):
+        create_mandate()
+        contract = bring(create_contract(), 'sealed')
+        with self.assertRaisesRegex(ContractError, "needs no verification"):
+            click("Hugo", 'verify', contract)
+
+    @with_company
+    def test_several(self):
+        "Test nothing is done if something prevents one of several"
+        create_mandate()
+        good = bring(create_contract(), 'registered')
+        bad = bring(create_contract(), 'registered')
+        sign(good)
+        with self.assertRaises(ContractError):
+            click("Hugo", 'sign', good, bad)
+        self.assertEqual(reload(good).state, 'registered')
+        self.assertFalse(reload(good).signatures[0].mandate)
+
+    @with_company
+    def test_immutable(self):
+        "Test what has been registered is not changed, whoever asks"
+        create_mandate()
+        Contract = Pool().get('sale.contract')
+        contract = bring(create_contract(), 'deposited')
+        editable = {
+            'handler', 'loans', 'termination_agreement', 'termination_date',
+            'termination_reason'}
+        for check in [False, True]:
+            with Transaction().set_context(_check_access=check):
+                for name, field in Contract._fields.items():
+                    if (hasattr(field, 'getter') or name in editable
+                            or name in {
+                                'id', 'create_uid', 'create_date',
+                                'write_uid', 'write_date'}):
+                        continue
+                    with self.subTest(name=name, check=check):
+                        with self.assertRaises(AccessError):
+                            Contract.write([contract], {name: None})
+                with self.assertRaises(AccessError):
+                    Contract.delete([contract])
+                Signature = Pool().get('sale.contract.signature')
+                for signature in contract.signatures:
+                    with self.assertRaises(AccessError):
+                        Signature.write([signature], {'date': day(-1)})
+                    with self.assertRaises(AccessError):
+                        Signature.delete([signature])
+        with self.assertRaises(AccessError):
+            sign(contract)
+        with self.assertRaises(AccessError):
+            countersign(contract)
+
+    @with_company
+    def test_forged(self):
+        "Test nobody creates more than a draft"
+        draft = create_contract()
+        for values in [
+                {'state': 'sealed', 'number': "X"}, {'number': "X"},
+                {'total_amount': Decimal(1)}, {'sealed_by': 1},
+                {'valid_until': TODAY}]:
+            with self.subTest(values=values), self.assertRaises(UserError):
+                create_contract(draft.sale, **values)
+        contract = bring(draft, 'registered')
+        with self.assertRaises(UserError):
+            create(
+                "Hugo", 'sale.contract.signature', contract=contract.id,
+                side='counterparty', name="X", date=TODAY, kind='legal')
+
+    @with_company
+    def test_copy(self):
+        "Test the copy of a contract is a draft without what was recorded"
+        create_mandate()
+        contract = bring(create_contract(), 'deposited')
+        copy, = type(contract).copy([contract])
+        self.assertEqual(
+            (copy.state, copy.number, copy.signatures, copy.sealed_by,
+                copy.total_amount, copy.name),
+            ('draft', None, (), None, None, "Screens"))
+
+    @with_company
+    def test_delete_draft(self):
+        contract = create_contract()
+        type(contract).delete([contract])
+
+    @with_company
+    def test_supplement(self):
+        "Test a supplement extends the contract once it is sealed"
+        create_mandate()
+        contract = create_contract(start_date=TODAY, end_date=day(10))
+        early = create_contract(
+            contract.sale, supplement_of=contract.id, change_reason="More")
+        with self.assertRaisesRegex(ContractError, "cannot supplement"):
+            click("Hugo", 'register', early)
+        bring(contract, 'deposited')
+        write("Hugo", early, end_date=day(100))
+        bring(early, 'signed')
+        self.assertEqual(reload(contract).valid_until, day(10))
+        write("Kira", early, seal_name="Seal")
+        click("Kira", 'seal', early)
+        contract = reload(contract)
+        self.assertEqual(
+            (contract.valid_until, contract.end_date, contract.state),
+            (day(100), day(10), 'deposited'))
+        with self.assertRaises(UserError):
+            create_contract(
+                contract.sale, supplement_of=early.id, change_reason="More")
+        with self.assertRaises(UserError):
+            create_contract(contract.sale, supplement_of=contract.id)
+
+    @with_company
+    def test_terminate(self):
+        create_mandate()
+        contract = bring(create_contract(start_date=day(-5)), 'sealed')
+        supplement = bring(create_contract(
+                contract.sale, supplement_of=contract.id,
+                change_reason="More"), 'registered')
+        with self.assertRaisesRegex(
+                ContractError, "Reason of the Termination, Agreement"):
+            click("Hugo", 'terminate', contract)
+        write("Hugo", contract,
+            termination_reason="Bankrupt", termination_agreement="T-1",
+            termination_date=day(-6))
+        with self.assertRaisesRegex(ContractError, "is before"):
+            click("Hugo", 'terminate', contract)
+        write("Hugo", contract, termination_date=TODAY)
+        click("Hugo", 'terminate', contract)
+        contract, supplement = reload(contract), reload(supplement)
+        self.assertEqual(
+            (contract.state, contract.termination_date, supplement.state,
+                supplement.termination_agreement),
+            ('terminated', TODAY, 'terminated', "T-1"))
+        with self.assertRaisesRegex(ContractError, "cannot be terminated"):
+            click("Hugo", 'terminate', contract)
+        # Its original is kept all the same
+        write("Hugo", contract, place="Shelf 3", originals=1)
+        countersign(contract)
+        click("Hugo", 'deposit', contract)
+        contract = reload(contract)
+        self.assertEqual(contract.state, 'terminated')
+        self.assertTrue(contract.deposited_at)
+        with self.assertRaises(AccessError):
+            write("Hugo", contract, place="Elsewhere")
+
+    @with_company
+    def test_loan(self):
+        "Test the register of the copies lent"
+        create_mandate()
+        contract = bring(create_contract(), 'sealed')
+        borrower = employee("Sam").party.id
+
+        def lend(name="Arno", copy=1, **values):
+            values = {
+                'purpose': "Audit", 'lent_on': TODAY, 'due_on': day(7),
+                **values}
+            return create(
+                name, 'sale.contract.loan', contract=contract.id,
+                copy_number=copy, borrower=borrower, **values)
+
+        with self.assertRaises(UserError):
+            lend()
+        countersign(contract)
+        write("Hugo", contract, place="Shelf 3", originals=2)
+        click("Hugo", 'deposit', contract)
+        for values, text in [
+                ({'copy': 0}, "There is no copy 0"),
+                ({'copy': 3}, "There is no copy 3"),
+                ({'due_on': day(-1)}, "due before it is lent"),
+                ({'lent_on': day(-1)}, "before it was deposited"),
+                ({'lent_on': day(1)}, "in the future"),
+                ]:
+            with self.subTest(values=values):
+                with self.assertRaisesRegex(LoanError, text):
+                    lend(**values)
+        loan = lend(
+            state='returned', returned_on=TODAY,
+            lent_by=employee("Hugo").id)
+        self.assertEqual(
+            (loan.state, loan.lent_by.rec_name, loan.returned_on),
+            ('lent', "Arno", None))
+        with self.assertRaisesRegex(LoanError, 'is lent to "Sam"'):
+            lend(name="Hugo")
+        second = lend(copy=2)
+        for name in ["Sam", "Audi", "Adam"]:
+            with self.subTest(name=name), self.assertRaises(UserError):
+                click(name, 'return_', second)
+        click("Hugo", 'return_', loan)
+        loan = reload(loan)
+        self.assertEqual(
+            (loan.state, loan.returned_to.rec_name, loan.returned_on),
+            ('returned', "Hugo", TODAY))
+        with self.assertRaisesRegex(LoanError, "it is not lent"):
+            click("Arno", 'return_', loan, second)
+        self.assertEqual(reload(second).state, 'lent')
+        self.assertEqual(lend().state, 'lent')
+        for call in [
+                lambda: type(loan).write([loan], {'purpose': "Fun"}),
+                lambda: type(loan).delete([loan]),
+                ]:
+            with self.assertRaises(AccessError):
+                call()
+
+    @with_company
+    def test_watch(self):
+        "Test the expiry is told of ahead once, and again when extended"
+        create_mandate()
+        Contract = Pool().get('sale.contract')
+        Notification = Pool().get('res.notification')
+        contract = bring(create_contract(end_date=day(40)), 'deposited')
+        bring(create_contract(end_date=day(20)), 'registered')
+
+        def get_told():
+            return [
+                n.user.rec_name for n in Notification.search([
+                        ('label', 'like', '%about to expire'),
+                        ], order=[('id', 'ASC')])]
+
+        def is_expiring():
+            return bool(Contract.search([
+                        ('expiring', '=', True),
+                        ('id', '=', contract.id),
+                        ]))
+
+        Contract.watch()
+        self.assertEqual(get_told(), [])
+        self.assertFalse(is_expiring())
+        for date in [day(10), day(11), day(40)]:
+            with on(date):
+                Contract.watch()
+                self.assertTrue(is_expiring())
+                self.assertTrue(Contract(contract.id).expiring)
+        self.assertEqual(get_told(), ["Hugo"])
+        extension = bring(create_contract(
+                contract.sale, supplement_of=contract.id, end_date=day(60),
+                change_reason="Longer"), 'sealed')
+        with on(day(41)):
+            Contract.watch()
+        self.assertEqual(reload(contract).state, 'deposited')
+        self.assertEqual(get_told(), ["Hugo", "Hugo"])
+        with on(day(60)):
+            Contract.watch()
+        self.assertEqual(reload(contract).state, 'deposited')
+        with on(day(61)):
+            Contract.watch()
+            self.assertFalse(is_expiring())
+        self.assertEqual(
+            (reload(contract).state, reload(extension).state),
+            ('expired', 'expired'))
+        # What has not been sealed does not expire
+        self.assertEqual(Contract.search_count([
+                    ('state', '=', 'registered')]), 1)
+
+    @with_company
+    def test_watch_nobody(self):
+        "Test the keepers are told if the handler cannot be"
+        create_mandate()
+        Contract = Pool().get('sale.contract')
+        Notification = Pool().get('res.notification')
+        contract = bring(create_contract(end_date=day(5)), 'deposited')
+        User = Pool().get('res.user')
+        hugo, = User.search([('login', '=', 'hugo')])
+        User.write([hugo], {'active': False})
+        Contract.watch()
+        self.assertIn("Kira", [
+                n.user.rec_name for n in Notification.search([])])
+        self.assertEqual(reload(contract).reminded_of, day(5))
+
+    @with_company
+    def test_no_notice(self):
+        "Test without days of notice nobody is told"
+        create_mandate()
+        Contract = Pool().get('sale.contract')
+        Configuration = Pool().get('order.archive.configuration')
+        configuration = Configuration(1)
+        configuration.contract_notice = None
+        configuration.save()
+        contract = bring(create_contract(end_date=day(5)), 'deposited')
+        Contract.watch()
+        self.assertFalse(Contract.search([('expiring', '=', True)]))
+        self.assertEqual(reload(contract).reminded_of, None)
+
+    @with_company
+    def test_overdue(self):
+        create_mandate()
+        Contract = Pool().get('sale.contract')
+        with as_user("Hugo"):
+            sale = create_sale(shipping_date=day(5))
+        contract = bring(create_contract(sale), 'sealed')
+        domain = [('overdue', '=', True)]
+        self.assertFalse(Contract.search(domain))
+        with on(day(6)):
+            self.assertEqual(Contract.search(domain), [contract])
+            self.assertTrue(Contract(contract.id).overdue)
+            self.assertFalse(Contract.search([('overdue', '=', False)]))
+
+    @with_company
+    def test_attachment(self):
+        "Test what is attached to a signed contract stays"
+        create_mandate()
+        contract = bring(create_contract(), 'registered')
+        attachment = attach(contract)
+        write("Hugo", attachment, name="draft.pdf")
+        sign(contract)
+        click("Hugo", 'sign', contract)
+        with self.assertRaises(AccessError):
+            write("Hugo", attachment, data=b'other')
+        with self.assertRaises(AccessError):
+            type(attachment).delete([attachment])
+        attach(contract, "second.pdf")
+
+    @with_company
+    def test_review_open(self):
+        "Test the review must be finished before the contract is registered"
+        Sale = Pool().get('sale.sale')
+        contract = create_contract()
+        for state, allowed in [
+                ('required', False), ('open', False), ('returned', False),
+                ('approved', True)]:
+            with self.subTest(state=state):
+                with Transaction().set_context(_sale_review=True):
+                    Sale.write([contract.sale], {'review_state': state})
+                if allowed:
+                    click("Hugo", 'register', contract)
+                else:
+                    with self.assertRaisesRegex(ContractError, "review"):
+                        click("Hugo", 'register', contract)
+
+    @with_company
+    def test_queries(self):
+        "Test the queries do not grow with the contracts"
+        create_mandate()
+
+        def count(n):
+            with as_user("Hugo"):
+                sales = [create_sale() for _ in range(n)]
+            contracts = [create_contract(s) for s in sales]
+            counts = []
+            for button in ['register', 'sign']:
+                if button == 'sign':
+                    for contract in contracts:
+                        sign(contract)
+                with Transaction().set_context(queue_batch=True), \
+                        count_queries() as queries:
+                    click("Hugo", button, *contracts)
+                counts.append(len(queries))
+            return counts
+        count(1)
+        few, many = count(2), count(12)
+        for f, m in zip(few, many):
+            # A sequence gives one number after another, and each contract is
+            # written with values of its own
+            self.assertLess((m - f) / 10, 5)
+
+    @with_company
+    def test_report(self):
+        "Test the form tells what was recorded"
+        create_mandate()
+        Report = Pool().get('sale.contract.registration', type='report')
+        contract = bring(
+            create_contract(verification='notarisation'), 'deposited')
+        draft = create_contract()
+        with as_user("Hugo"), Transaction().set_context(_check_access=True):
+            extension, content, _, name = Report.execute(
+                [contract.id, draft.id], {'model': 'sale.contract'})
+        self.assertEqual(extension, 'pdf')
+        self.assertTrue(content.startswith(b'%PDF'))
+        for user in ["Lena"]:
+            with self.subTest(user=user), as_user(user), \
+                    Transaction().set_context(_check_access=True), \
+                    self.assertRaises(UserError):
+                Report.execute([contract.id], {'model': 'sale.contract'})
+
+    @with_company
+    def test_ledger(self):
+        "Test each step is an event that holds what was recorded"
+        Event = Pool().get('order.archive.event')
+        create_mandate()
+        contract = create_contract(end_date=day(10))
+
+        def get_actions(record):
+            return [e.action for e in Event.search([
+                        ('resource', '=', str(record)),
+                        ], order=[('id', 'ASC')])]
+        self.assertEqual(get_actions(contract), [])
+        bring(contract, 'deposited')
+        actions = get_actions(contract)
+        self.assertEqual(
+            [a for a in actions if a != 'change'],
+            ['registered', 'signed', 'sealed', 'deposited'])
+        write("Hugo", contract, handler=employee("Kira").id)
+        self.assertEqual(get_actions(contract)[-1], 'change')
+        self.check_ledger(contract)
+        loan = create(
+            "Arno", 'sale.contract.loan', contract=contract.id, copy_number=1,
+            borrower=get('party.party', "Acme").id, purpose="Court",
+            lent_on=TODAY, due_on=day(2))
+        click("Arno", 'return_', loan)
+        self.assertEqual(get_actions(loan), ['lend', 'return'])
+        self.check_ledger(loan)
+        supplement = create_contract(
+            contract.sale, supplement_of=contract.id, end_date=day(20),
+            change_reason="Longer")
+        bring(supplement, 'sealed')
+        self.assertEqual(get_actions(contract)[-1], 'extend')
+        with on(day(21)):
+            type(contract).watch()
+        for record in [contract, supplement]:
+            self.assertEqual(get_actions(record)[-1], 'expired')
+            self.check_ledger(record)
+
+    def check_ledger(self, record):
+        "Check the last event holds the values of the record"
+        import json
+        Event = Pool().get('order.archive.event')
+        event, = Event.search([
+                ('resource', '=', str(record)),
+                ], order=[('id', 'DESC')], limit=1)
+        content = json.loads(event.content)
+        values = json.loads(json.dumps(reload(record).ledger_values()))
+        self.assertEqual(content['values'], values)
+
+
