@@ -558,6 +558,10 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             column, list({a.sale.id for a in archives}))
 
     @classmethod
+    def _get_reviewed(cls, archives):
+        return cls._get_with(archives, 'sale.review', ['approved'])
+
+    @classmethod
     def _get_amended(cls, archives):
         return cls._get_with(archives, 'sale.amendment', ['validated'])
 
