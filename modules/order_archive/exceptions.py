@@ -8,15 +8,39 @@ class ArchiveError(UserError):
     pass
 
 
+class RetentionError(ArchiveError):
+    pass
+
+
+class RetentionValidationError(ValidationError):
+    pass
+
+
+class HoldError(ArchiveError):
+    pass
+
+
+class HoldValidationError(ValidationError):
+    pass
+
+
+class DisposalError(ArchiveError):
+    pass
+
+
+class CustodyError(ArchiveError):
+    pass
+
+
+class LoanError(ValidationError):
+    pass
+
+
 class ContractError(UserError):
     pass
 
 
 class ContractSignatureError(ValidationError):
-    pass
-
-
-class LoanError(ValidationError):
     pass
 
 
