@@ -79,9 +79,9 @@ def main():
     warnings.simplefilter('ignore', DeprecationWarning)
     with postgresql.run() as uri:
         postgresql.configure(uri)
-        from .archive import (
-            archiving, catalogue, chain, collecting, export, fixity)
+        from .archive import archiving, catalogue, chain, export, fixity
         from .changes import amendment, log, measures
+        from .collecting import collecting
         from .credit import exposure, gate
         from .grading import grading
         from .inbox import inbox
