@@ -130,6 +130,7 @@ def invoice(sale):
 def pay(sale):
     pool = Pool()
     Date = pool.get('ir.date')
+    Invoice = pool.get('account.invoice')
     Line = pool.get('account.move.line')
     Method = pool.get('account.invoice.payment.method')
     Sale = pool.get('sale.sale')
@@ -138,6 +139,7 @@ def pay(sale):
         lines = invoice_.pay_invoice(
             invoice_.amount_to_pay, method, Date.today())
         Line.reconcile([*invoice_.lines_to_pay, *lines])
+        Invoice.process([Invoice(invoice_.id)])
     Sale.process([Sale(sale.id)])
     return Sale(sale.id)
 

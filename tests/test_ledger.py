@@ -56,16 +56,18 @@ class LedgerTestCase(TestCase):
 
 
 @contextmanager
-def checkpoint_path(folder):
-    "Configure the folder outside of the database"
+def set_path(**paths):
+    "Configure the folders of the server"
     section = 'order_archive'
     if not config_.has_section(section):
         config_.add_section(section)
-    config_.set(section, 'checkpoint_path', str(folder))
+    for name, path in paths.items():
+        config_.set(section, name, str(path))
     try:
         yield
     finally:
-        config_.set(section, 'checkpoint_path', '')
+        for name in paths:
+            config_.set(section, name, '')
 
 
 def create_other():
@@ -347,7 +349,8 @@ class ChainVerificationTestCase(LedgerTestCase):
         Event = pool.get('order.archive.event')
         Chain = pool.get('order.archive.chain')
         Checkpoint = pool.get('order.archive.checkpoint')
-        with TemporaryDirectory() as folder, checkpoint_path(folder):
+        with TemporaryDirectory() as folder, set_path(
+                checkpoint_path=folder):
             seal(2)
             Checkpoint.make()
             events = seal(3)
@@ -473,7 +476,8 @@ class CheckpointTestCase(LedgerTestCase):
         checkpoint, = Checkpoint.make()
         Checkpoint.publish([checkpoint])
         self.assertIsNone(checkpoint.published_at)
-        with TemporaryDirectory() as folder, checkpoint_path(folder):
+        with TemporaryDirectory() as folder, set_path(
+                checkpoint_path=folder):
             Checkpoint.publish([checkpoint])
             self.assertTrue(checkpoint.published_at)
             path, = Path(folder).iterdir()

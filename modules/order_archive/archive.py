@@ -8,6 +8,7 @@ from collections import defaultdict
 from sql.aggregate import Count
 from sql.operators import Concat, Equal
 
+from trytond import backend
 from trytond.filestore import filestore
 from trytond.i18n import gettext
 from trytond.model import (
@@ -54,14 +55,15 @@ def _isoformat(value):
 
 
 def _encode(text):
-    """Return the text as it is searched: without case and accents, the
-    Chinese characters as capital letters, which a database finds in any
-    locale through its index of trigrams"""
+    """Return the text as it is searched: without case and accents, and the
+    Chinese characters as capital letters, which PostgreSQL finds in any locale
+    through its index of trigrams"""
+    encode = backend.name == 'postgresql'
     result = []
     for char in unicodedata.normalize('NFKD', text.casefold()):
         if unicodedata.combining(char):
             continue
-        if ord(char) < 0x2e80:
+        if ord(char) < 0x2e80 or not encode:
             result.append(char)
         else:
             result.append('Z')
@@ -1043,7 +1045,6 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
     def __setup__(cls):
         super().__setup__()
         t = cls.__table__()
-        cls.__access__.add('archive')
         cls._sql_constraints += [
             ('source_kept_unique',
                 Exclude(t,
@@ -1246,7 +1247,9 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         Archive = pool.get('order.archive')
         archives = Archive.browse(list({i.archive for i in items}))
         Archive.update_search(archives)
-        Archive.update(archives)
+        # What collects does it when it has forgotten what it collected
+        if not Transaction().context.get('_locked'):
+            Archive.update(archives)
 
     @classmethod
     @ModelView.button_action('order_archive.wizard_item_withdraw')

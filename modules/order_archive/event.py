@@ -20,6 +20,8 @@ from .verify import FIELDS, FORMAT, GENESIS, entry_hash
 SEAL = 10_000
 # How many entries are read at once
 SLICE = 10_000
+# How many are named in a query
+PARAMETERS = 1000
 
 
 def canonical(value):
@@ -225,7 +227,7 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         entries = {}
-        for sub_numbers in grouped_slice(numbers):
+        for sub_numbers in grouped_slice(numbers, PARAMETERS):
             cursor.execute(*table.select(
                     *(Column(table, f) for f in FIELDS),
                     where=(table.company == company.id)
@@ -251,7 +253,7 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
         but for those of their exports"""
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
-        for sub_archives in grouped_slice(archives):
+        for sub_archives in grouped_slice(archives, PARAMETERS):
             cursor.execute(*table.select(
                     table.id,
                     where=table.archive.in_([a.id for a in sub_archives])
@@ -268,7 +270,7 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         contents = {}
-        for sub_resources in grouped_slice(resources):
+        for sub_resources in grouped_slice(resources, PARAMETERS):
             cursor.execute(*table.select(
                     table.resource, table.content,
                     where=table.id.in_(table.select(

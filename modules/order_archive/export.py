@@ -22,7 +22,6 @@ from sql.aggregate import Sum
 import trytond.config as config
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.model.exceptions import AccessError
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import file_open, grouped_slice
@@ -31,7 +30,7 @@ from trytond.transaction import (
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import ArchiveError
-from .verify import FIELDS, leaf_hash, node_hash
+from .verify import leaf_hash, node_hash
 
 # How many files are read at once
 SLICE = 100
@@ -220,7 +219,7 @@ class Archive(metaclass=PoolMeta):
         table = Item.__table__()
         cursor = Transaction().connection.cursor()
         size = 0
-        for sub_archives in grouped_slice(archives):
+        for sub_archives in grouped_slice(archives, SLICE):
             cursor.execute(*table.select(
                     Sum(table.size),
                     where=table.archive.in_([a.id for a in sub_archives])
@@ -278,18 +277,11 @@ class Archive(metaclass=PoolMeta):
 
     @classmethod
     def _readable(cls, archives):
-        readable = []
-        with check_access(), inactive_records():
-            for sub_archives in grouped_slice(archives):
-                readable.extend(cls.search([
-                            ('id', 'in', [a.id for a in sub_archives]),
-                            ], order=[('id', 'ASC')]))
-        if missing := set(map(int, archives)) - set(map(int, readable)):
-            raise AccessError(gettext(
-                    'ir.msg_read_rule_error',
-                    ids=', '.join(map(str, sorted(missing)[:5])),
-                    **cls.__names__()))
-        return readable
+        "Return the files, or raise an error if the user may not read them"
+        ids = sorted(map(int, archives))
+        with check_access():
+            cls.read(ids, ['id'])
+        return cls.browse(ids)
 
     @classmethod
     def _export_documents(cls, archives, bag, index):
@@ -383,7 +375,7 @@ class Archive(metaclass=PoolMeta):
                 if not ModelAccess.check(
                         name, 'read', raise_exception=False):
                     continue
-                for sub_ids in grouped_slice(list(sequences)):
+                for sub_ids in grouped_slice(list(sequences), SLICE):
                     for record in Model.search([
                                 ('id', 'in', list(sub_ids)),
                                 ], order=[]):
@@ -437,14 +429,20 @@ class Export(Wizard):
             Button("Close", 'end', 'tryton-close', default=True),
             ])
 
+    @property
+    def selected(self):
+        if self.model and self.model.__name__ == 'order.archive':
+            return list(self.records)
+        return []
+
     def default_start(self, fields):
         pool = Pool()
         Archive = pool.get('order.archive')
         context = Transaction().context
         return {
             'company': context.get('company'),
-            'content': 'selected' if self.records else 'year',
-            'number': len(self.records or []),
+            'content': 'selected' if self.selected else 'year',
+            'number': len(self.selected),
             'to': 'client',
             'folder': bool(Archive.export_folder()),
             'year': dt.date.today().year - 1,
@@ -454,7 +452,7 @@ class Export(Wizard):
         pool = Pool()
         Archive = pool.get('order.archive')
         if self.start.content == 'selected':
-            archives = list(self.records or [])
+            archives = self.selected
         else:
             year = self.start.year
             archives = Archive.search([
