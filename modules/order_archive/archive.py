@@ -195,7 +195,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             ('due', "Due for Disposal"),
             ('disposed', "Disposed"),
             ], "State", required=True, readonly=True, sort=False)
-
+    state_string = state.translated('state')
 
     @classmethod
     def __setup__(cls):
