@@ -16,8 +16,9 @@ from trytond.modules.sale_order_review.tests.tools import (
     create_customer, create_product)
 from trytond.pool import Pool
 from trytond.tests.tools import activate_modules
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, TransactionError
 
+from .archive import settle
 from .rpc import Fault, server
 from .test_access import World
 
@@ -69,53 +70,73 @@ def world():
         'order_archive', create_company, create_chart, create_access_users)
     world = World()
     world.files, world.items = {}, {}
-    with server(tasks=False):
-        pool = Pool()
-        Class = pool.get('order.archive.class')
-        Company = pool.get('company.company')
-        Configuration = pool.get('order.archive.configuration')
-        a, = Company.search([('party.name', '!=', "B")])
-        b, = Company.search([('party.name', '=', "B")])
-        world.company, world.other = a.id, b.id
-        plan, = Class.create([{'code': 'P', 'name': "Plan"}])
-        secret, = Class.create([{
-                    'code': 'S', 'name': "Secret", 'parent': plan.id,
-                    'confidential': True, 'company': a.id,
-                    'minimum_amount': 5000,
-                    }])
-        world.plan = plan.id
-        with_values = Pool().get('order.archive.requirement').create([{
-                    'class_': plan.id,
-                    'kind': kind('contract').id,
-                    }])
-        assert with_values
-        for company in [a, b]:
-            with server_context(company):
-                config = Configuration(1)
-                config.plan = plan
-                config.save()
-        for name, company, amount in [
-                ("Normal", a, 10), ("Closed", a, 10), ("Secret", a, 6000),
-                ("Foreign", b, 10)]:
-            archive = create_file(company, amount)
-            world.files[name] = archive.id
-            world.items[name] = add(archive, 'drawing', b'drawing')
-        archive = Pool().get(FILE)(world.files["Normal"])
-        world.items["Cost"] = add(archive, 'cost', b'cost')
-        world.items["Private"] = add(
-            archive, 'note', b'private', confidential=True)
-        world.sale = archive.sale.id
-    with server(tasks=False):
-        Archive = Pool().get(FILE)
-        Sale = Pool().get('sale.sale')
-        archive = Archive(world.files["Closed"])
-        add(archive, 'contract', b'contract')
-        Sale.draft([Sale(archive.sale.id)])
-        Sale.cancel([Sale(archive.sale.id)])
-    with server(tasks=False):
-        Archive = Pool().get(FILE)
-        Archive.close([Archive(world.files["Closed"])])
+    run(create_files, world)
+    run(finish_file, world)
+    run(close_file, world)
     return world
+
+
+def run(function, *args):
+    "Call the function in a transaction that starts again if it must"
+    extras = {}
+    while True:
+        try:
+            with server(tasks=False, extras=extras):
+                return function(*args)
+        except TransactionError as exception:
+            exception.fix(extras)
+
+
+def create_files(world):
+    pool = Pool()
+    Class = pool.get('order.archive.class')
+    Company = pool.get('company.company')
+    Configuration = pool.get('order.archive.configuration')
+    a, = Company.search([('party.name', '!=', "B")])
+    b, = Company.search([('party.name', '=', "B")])
+    world.company, world.other = a.id, b.id
+    plan, = Class.create([{'code': 'P', 'name': "Plan"}])
+    secret, = Class.create([{
+                'code': 'S', 'name': "Secret", 'parent': plan.id,
+                'confidential': True, 'company': a.id,
+                'minimum_amount': 5000,
+                }])
+    world.plan = plan.id
+    pool.get('order.archive.requirement').create([{
+                'class_': plan.id,
+                'kind': kind('contract').id,
+                }])
+    for company in [a, b]:
+        with server_context(company):
+            config = Configuration(1)
+            config.plan = plan
+            config.save()
+    for name, company, amount in [
+            ("Normal", a, 10), ("Closed", a, 10), ("Secret", a, 6000),
+            ("Foreign", b, 10)]:
+        archive = create_file(company, amount)
+        world.files[name] = archive.id
+        world.items[name] = add(archive, 'drawing', b'drawing')
+    archive = Pool().get(FILE)(world.files["Normal"])
+    world.items["Cost"] = add(archive, 'cost', b'cost')
+    world.items["Private"] = add(
+        archive, 'note', b'private', confidential=True)
+    world.sale = archive.sale.id
+
+
+def finish_file(world):
+    Archive = Pool().get(FILE)
+    Sale = Pool().get('sale.sale')
+    archive = Archive(world.files["Closed"])
+    add(archive, 'contract', b'contract')
+    Sale.draft([Sale(archive.sale.id)])
+    Sale.cancel([Sale(archive.sale.id)])
+
+
+def close_file(world):
+    settle()
+    Archive = Pool().get(FILE)
+    Archive.close([Archive(world.files["Closed"])])
 
 
 @contextmanager

@@ -972,7 +972,10 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         ondelete='RESTRICT')
     kind = fields.Many2One(
         'order.archive.kind', "Kind", required=True, readonly=True,
-        ondelete='RESTRICT')
+        ondelete='RESTRICT',
+        domain=[
+            ('company', 'in', [Eval('company', -1), None]),
+            ])
     medium = fields.Selection([
             ('file', "File"),
             ('paper', "Paper Original"),
