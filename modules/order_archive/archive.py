@@ -101,6 +101,12 @@ class EvidenceMixin(ModelStorage):
             cls._deny_modification(mode, records)
 
     @classmethod
+    def export_data(cls, records, fields_names, header=False):
+        # The rules do not apply to the records that a client names
+        cls.read([r.id for r in records], ['id'])
+        return super().export_data(records, fields_names, header=header)
+
+    @classmethod
     def _deny_modification(cls, mode, records):
         raise AccessError(gettext(
                 f'order_archive.msg_evidence_{mode}',
