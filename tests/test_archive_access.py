@@ -310,6 +310,23 @@ def test_items_of_file(world):
         world.arno, FILE, [('items.kind.code', '=', 'cost')])
 
 
+def test_export(world):
+    "Through the export of the order nothing leaks"
+    with server(tasks=False):
+        Archive = Pool().get(FILE)
+        sales = {
+            n: Archive(world.files[n]).sale.id for n in ["Normal", "Secret"]}
+    rows = world.sam(
+        'sale.sale.export_data', list(sales.values()), ['archives/number'],
+        False)
+    assert len([r for r in rows if r[0]]) == 1
+    rows = world.arno(
+        f'{FILE}.export_data', [world.files["Normal"]], ['items/name'], False)
+    assert ['drawing.txt'] in rows
+    assert ['cost.txt'] not in rows
+    assert ['note.txt'] not in rows
+
+
 def test_sale(world):
     "The order tells those who sell what its file misses"
     values, = world.sam(
