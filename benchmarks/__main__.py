@@ -27,7 +27,8 @@ def main():
     parser.add_argument(
         'rows', nargs='*', metavar='row',
         help="no_rule, review, confirm, inbox, memory, amendment, measures, "
-        "log, grading, exposure or gate (default: all)")
+        "log, grading, exposure, gate, archiving, collecting, fixity, chain, "
+        "catalogue or export (default: all)")
     parser.add_argument(
         '--times', type=int, default=10,
         help="how often what takes long is repeated (default: %(default)s)")
@@ -52,11 +53,31 @@ def main():
     parser.add_argument(
         '--exposed', type=int, default=1000,
         help="the customers whose exposure is measured (default: %(default)s)")
+    parser.add_argument(
+        '--archived', type=int, default=10_000,
+        help="the orders archived by a worker (default: %(default)s)")
+    parser.add_argument(
+        '--documents', type=int, default=2000,
+        help="the documents whose bytes are verified (default: %(default)s)")
+    parser.add_argument(
+        '--entries', type=int, default=1_000_000,
+        help="the entries of the ledger (default: %(default)s)")
+    parser.add_argument(
+        '--files', type=int, default=1_000_000,
+        help="the files in the catalogue (default: %(default)s)")
+    parser.add_argument(
+        '--exported', type=int, default=1000,
+        help="the orders exported at once (default: %(default)s)")
+    parser.add_argument(
+        '--export-size', type=int, default=5000,
+        help="the MB of their documents (default: %(default)s)")
     options = parser.parse_args()
 
     warnings.simplefilter('ignore', DeprecationWarning)
     with postgresql.run() as uri:
         postgresql.configure(uri)
+        from .archive import (
+            archiving, catalogue, chain, collecting, export, fixity)
         from .changes import amendment, log, measures
         from .credit import exposure, gate
         from .grading import grading
@@ -65,7 +86,8 @@ def main():
         from .orders import confirm, no_rule, review
         rows = {f.__name__: f for f in [
                 no_rule, review, confirm, inbox, memory, amendment, measures,
-                log, grading, exposure, gate]}
+                log, grading, exposure, gate, archiving, collecting, fixity,
+                chain, catalogue, export]}
         if unknown := set(options.rows) - rows.keys():
             parser.error(f"unknown row: {', '.join(sorted(unknown))}")
         set_up()

@@ -115,16 +115,24 @@ PEOPLE = [
     Person(
         "Ingrid Solberg", 'GM', head=True, login='manager',
         groups=[*_SALES, *_REVIEW,
-            'sale_order_review.group_review_release', *_GRADING],
+            'sale_order_review.group_review_release', *_GRADING,
+            'order_archive.group_archive_waive',
+            'order_archive.group_archive_confidential'],
         role="decides on thin margins and very large orders, releases in an "
-        "emergency and approves grading runs"),
-    Person("Torill Bakke", 'ARCH', head=True),
+        "emergency, approves grading runs and waives documents"),
+    Person(
+        "Torill Bakke", 'ARCH', head=True, login='archivist',
+        groups=['sale.group_sale', 'order_archive.group_archive',
+            'order_archive.group_contract'],
+        role="keeps the files of the orders: adds what is missing, archives "
+        "what is complete and finds it again"),
     Person(
         "Astrid Eide", login='auditor',
         groups=['sale_order_review.group_review_auditor',
-            'customer_grading.group_customer_auditor'],
-        role="reads every review, grade and credit decision and changes "
-        "nothing"),
+            'customer_grading.group_customer_auditor',
+            'order_archive.group_archive_auditor'],
+        role="reads every review, grade, credit decision and order file and "
+        "changes nothing"),
     Person(
         "Administrator", login='admin',
         role="sets up rules, departments and users"),

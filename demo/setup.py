@@ -7,7 +7,8 @@ from trytond import backend
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
-from . import accounting, company, grading, parties, products, review
+from . import (
+    accounting, archive, company, grading, parties, products, review)
 from .server import NAME
 from .tools import run
 
@@ -17,6 +18,7 @@ MODULES = [
     'company_department',
     'customer_grading',
     'dashboard',
+    'order_archive',
     'production',
     'purchase',
     'sale_amendment',
@@ -38,6 +40,7 @@ STEPS = [
     ("Taking the orders of the last months", review.create_history),
     ("Reviewing the orders of these days", review.create_current),
     ("Grading the customers", grading.create),
+    ("Archiving the orders", archive.create),
     ]
 
 

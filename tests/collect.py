@@ -51,7 +51,7 @@ def create_world(config=None):
     config._context = User.get_preferences(True, {})
 
     for name, *groups in [
-            ("Sam", "Sales", "Stock", "Account", "Order Review"),
+            ("Sam", "Sales", "Stock", "Accounting", "Order Review"),
             ("Ada", "Order Archive", "Sales"),
             ("Wes", "Order Archive Waivers"),
             ("Nora",),
@@ -84,10 +84,15 @@ def create_world(config=None):
     configuration.save()
 
 
-def activate_world(*modules):
+MODULES = [
+    'order_archive', 'account_payment', 'customer_grading',
+    'document_incoming', 'production', 'quality', 'sale_amendment',
+    'sale_complaint', 'sale_order_review', 'sale_supply_production']
+
+
+def activate_world():
     return activate_modules(
-        ['order_archive', *modules], create_company, create_chart,
-        create_world)
+        MODULES, create_company, create_chart, create_world)
 
 
 def create_order(n=1, quantity=10, tasks=True, confirm=True):

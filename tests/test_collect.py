@@ -15,6 +15,7 @@ from trytond.pool import Pool
 from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
+from .care import create_file
 from .collect import (
     activate_world, attach, collect, create_order, get_archive, get_items,
     get_pending, pay, post_invoice, run_tasks, ship)
@@ -537,3 +538,107 @@ def test_looks_every_day():
     with server():
         item, = get_items(sale, 'attachment')
         assert item.source == f'ir.attachment,{attachment}'
+
+
+def test_survey():
+    "A survey that was answered since is kept, confidential as its customer"
+    sale, = create_order()
+    with server():
+        pool = Pool()
+        Survey = pool.get('customer.survey')
+        company, = pool.get('company.company').search([
+                ('party.name', '!=', "B")])
+        with Transaction().set_context(
+                company=company.id, companies=[company.id]):
+            file = create_file(
+                company=company, confidentiality='restricted')
+            survey, = Survey.create([{
+                        'file': file.id,
+                        'due_date': dt.date.today(),
+                        'means': 'telephone',
+                        }])
+        table = Survey.__table__()
+        Transaction().connection.cursor().execute(*table.update(
+                [table.state, table.answered_at, table.answered_with],
+                ['answered', dt.datetime.now().replace(microsecond=0),
+                    "Mr. Li 李"],
+                where=table.id == survey.id))
+    collect(sale)
+    with server():
+        item, = get_items(sale, 'survey')
+        assert item.source == f'customer.survey,{survey.id}'
+        assert item.confidential
+
+
+def test_payment():
+    "A payment that succeeded is kept besides the entries that pay"
+    sale, = create_order()
+    invoice, = post_invoice(sale)
+    with server():
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        Journal = pool.get('account.payment.journal')
+        Payment = pool.get('account.payment')
+        invoice = Invoice(invoice)
+        line, = invoice.lines_to_pay
+        with Transaction().set_context(company=invoice.company.id):
+            journal, = Journal.create([{
+                        'name': "Bank", 'process_method': 'manual',
+                        'company': invoice.company.id,
+                        'currency': invoice.currency.id}])
+            payment, = Payment.create([{
+                        'number': '1',
+                        'company': invoice.company.id,
+                        'journal': journal.id,
+                        'kind': 'receivable',
+                        'party': invoice.party.id,
+                        'line': line.id,
+                        'amount': 100,
+                        'date': dt.date.today(),
+                        }])
+        Payment.write([payment], {'state': 'succeeded'})
+    with server():
+        item, = get_items(sale, 'payment')
+        assert item.source == f'account.payment,{payment.id}'
+
+
+def test_incoming_document():
+    "A scan reaches the file as what it is"
+    sale, = create_order()
+    with server():
+        pool = Pool()
+        Document = pool.get('document.incoming')
+        Kind = pool.get('order.archive.kind')
+        Sale = pool.get('sale.sale')
+        kind, = Kind.search([('code', '=', 'acceptance')])
+        document, = Document.create([{
+                    'name': "scan.pdf",
+                    'company': Sale(sale).company.id,
+                    'data': b'scan',
+                    'type': 'order_document',
+                    'sale': sale,
+                    'archive_kind': kind.id,
+                    }])
+        Document.process([document])
+    with server():
+        assert Document(document.id).result == Sale(sale)
+        item, = [i for i in get_items(sale) if i.kind.code == 'acceptance']
+        assert bytes(item.data) == b'scan' and item.name == "scan.pdf"
+
+
+def test_archived():
+    "Nothing is collected for a file that has been archived"
+    sale, = create_order()
+    with server():
+        Archive = Pool().get('order.archive')
+        table = Archive.__table__()
+        Transaction().connection.cursor().execute(*table.update(
+                [table.state], ['archived'], where=table.sale == sale))
+    with server():
+        before = [i.id for i in get_items(sale, state=None)]
+        attach(f'sale.sale,{sale}')
+    ship(sale)
+    collect(sale)
+    with server():
+        assert [i.id for i in get_items(sale, state=None)] == before
+        assert not get_pending(sale)

@@ -1,10 +1,23 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+import datetime as dt
+import errno
+import hashlib
 import json
+import os
+from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
+from sql import Column
+
+import trytond.config as config_
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.tests.tools import create_company
+from trytond.modules.order_archive.exceptions import LedgerError
+from trytond.modules.order_archive.verification import _Run
 from trytond.modules.order_archive.verify import (
     GENESIS, Tree, entry_hash, leaf_hash)
 from trytond.pool import Pool
@@ -40,6 +53,21 @@ class LedgerTestCase(TestCase):
         super().setUpClass()
         activate_modules('order_archive', create_company)
         cls.addClassCleanup(drop_db)
+
+
+@contextmanager
+def set_path(**paths):
+    "Configure the folders of the server"
+    section = 'order_archive'
+    if not config_.has_section(section):
+        config_.add_section(section)
+    for name, path in paths.items():
+        config_.set(section, name, str(path))
+    try:
+        yield
+    finally:
+        for name in paths:
+            config_.set(section, name, '')
 
 
 def create_other():
@@ -167,3 +195,325 @@ class SealTestCase(LedgerTestCase):
         self.assertLess(max(numbers), 20)
 
 
+
+
+def execute(query):
+    Transaction().connection.cursor().execute(*query)
+
+
+def verify():
+    pool = Pool()
+    Company = pool.get('company.company')
+    Verification = pool.get('order.archive.verification')
+    company, *_ = Company.search([], order=[('id', 'ASC')])
+    verification, = Verification.run([company])
+    return verification
+
+
+def findings(verification):
+    return [(f.area, f.subject, f.text) for f in verification.findings]
+
+
+class ChainVerificationTestCase(LedgerTestCase):
+    "Test what is altered in the ledger is found"
+
+    def setUp(self):
+        super().setUp()
+        # The records of these tests are not in the database
+        patcher = patch.object(
+            _Run, 'verify_records', lambda self, Model: None)
+        patcher.start()
+        self.addCleanup(patcher.stop)
+
+    @with_company
+    def test_sound(self):
+        Checkpoint = Pool().get('order.archive.checkpoint')
+        seal(3)
+        Checkpoint.make()
+        seal(2)
+        verification = verify()
+        self.assertEqual(findings(verification), [])
+        self.assertEqual(
+            (verification.state, verification.entries,
+                verification.checkpoints),
+            ('sound', 5, 1))
+
+    @with_company
+    def test_fields(self):
+        "Test each field of an entry that is altered is found"
+        Event = Pool().get('order.archive.event')
+        Chain = Pool().get('order.archive.chain')
+        Chain.lock()
+        event = seal(3)[1]
+        other = create_other()
+        table = Event.__table__()
+        for name, value in [
+                ('format', 2),
+                ('previous', GENESIS),
+                ('sealed_at', event.sealed_at[:-1]),
+                ('resource', 'order.archive,1'),
+                ('action', 'delete'),
+                ('content', event.content + ' '),
+                ('hash', GENESIS),
+                ('sequence', 7),
+                ('company', other.id),
+                ]:
+            with self.subTest(name=name):
+                was = getattr(event, name)
+                was = getattr(was, 'id', was)
+                execute(table.update(
+                        [Column(table, name)], [value],
+                        where=table.id == event.id))
+                verification = verify()
+                self.assertEqual(verification.state, 'broken')
+                self.assertIn('2', ' '.join(
+                        f.subject for f in verification.findings))
+                execute(table.update(
+                        [Column(table, name)], [was],
+                        where=table.id == event.id))
+        self.assertEqual(verify().state, 'sound')
+
+    @with_company
+    def test_bytes(self):
+        "Test each class of bytes of the content is hashed"
+        Event = Pool().get('order.archive.event')
+        event, = seal(name="触摸屏 é \\ \" \n\t", none=None)
+        table = Event.__table__()
+        content = event.content
+        for i, char in enumerate(content):
+            for changed in {chr(ord(char) ^ 1), '', char + ' '}:
+                altered = content[:i] + changed + content[i + 1:]
+                if altered == content or '\x00' in altered:
+                    continue
+                self.assertNotEqual(
+                    entry_hash([
+                            1, event.company.id, event.sequence,
+                            event.previous, event.sealed_at, None,
+                            event.resource, event.action, altered]),
+                    event.hash)
+        # One of each class in the database
+        for i in [0, len(content) // 2, len(content) - 1,
+                content.index("触"), content.index('\\'),
+                content.index('null')]:
+            altered = content[:i] + '#' + content[i + 1:]
+            execute(table.update(
+                    [table.content], [altered], where=table.id == event.id))
+            self.assertEqual(verify().state, 'broken')
+
+    @with_company
+    def test_removed(self):
+        "Test what is removed from the middle is named"
+        Event = Pool().get('order.archive.event')
+        seal(6)
+        table = Event.__table__()
+        execute(table.delete(where=table.sequence.in_([3, 4])))
+        self.assertEqual(
+            [f.subject for f in verify().findings], ["Entries 3 to 4"])
+
+    @with_company
+    def test_truncated(self):
+        "Test a tail that is removed is named"
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        Chain = pool.get('order.archive.chain')
+        Checkpoint = pool.get('order.archive.checkpoint')
+        *_, third, _ = [e.hash for e in seal(4)]
+        Checkpoint.make()
+        table = Event.__table__()
+        chain = Chain.__table__()
+        execute(table.delete(where=table.sequence == 4))
+        self.assertEqual(
+            [f.subject for f in verify().findings],
+            ["Dunder Mifflin: 4", "Entry 4"])
+        # The head is made to fit
+        execute(chain.update(
+                [chain.length, chain.hash], [3, third]))
+        self.assertEqual(
+            [(f.area, f.subject) for f in verify().findings],
+            [('checkpoint', "Dunder Mifflin: 4"), ('ledger', "Entry 4")])
+        # A new entry takes the place
+        seal()
+        self.assertEqual(
+            [(f.area, f.subject) for f in verify().findings],
+            [('checkpoint', "Dunder Mifflin: 4")])
+        with self.assertRaises(LedgerError):
+            execute(table.delete(where=table.sequence == 2))
+            Checkpoint.make()
+            seal()
+            Checkpoint.make()
+
+    @with_company
+    def test_rewritten(self):
+        "Test a ledger that is written anew differs from the checkpoint"
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        Chain = pool.get('order.archive.chain')
+        Checkpoint = pool.get('order.archive.checkpoint')
+        with TemporaryDirectory() as folder, set_path(
+                checkpoint_path=folder):
+            seal(2)
+            Checkpoint.make()
+            events = seal(3)
+            checkpoint, = Checkpoint.make()
+            Checkpoint.publish(Checkpoint.search([]))
+            table = Event.__table__()
+            chain = Chain.__table__()
+            previous = events[0].previous
+            for event in events:
+                content = event.content.replace('admin', 'nobody')
+                hash_ = entry_hash([
+                        1, event.company.id, event.sequence, previous,
+                        event.sealed_at, None, event.resource, event.action,
+                        content])
+                execute(table.update(
+                        [table.content, table.previous, table.hash],
+                        [content, previous, hash_],
+                        where=table.id == event.id))
+                previous = hash_
+            execute(chain.update([chain.hash], [previous]))
+            verification = verify()
+            self.assertEqual(
+                [f.area for f in verification.findings], ['checkpoint'] * 2)
+            self.assertIn("3 to 5", verification.findings[0].text)
+            # Those in the database are removed: the folder has them
+            execute(Checkpoint.__table__().delete())
+            verification = verify()
+            self.assertEqual(
+                [f.subject for f in verification.findings],
+                [checkpoint.file_name])
+            self.assertEqual(
+                (verification.checkpoints, verification.outside), (0, 2))
+
+    @with_company
+    def test_clock(self):
+        "Test a clock that is set back is recorded and keeps the order"
+        Event = Pool().get('order.archive.event')
+        Pool().get('order.archive.chain').lock()
+        for at in ['2026-05-02T00:00:00', '2026-05-01T00:00:00']:
+            with patch(
+                    'trytond.modules.order_archive.event.utcnow',
+                    return_value=at):
+                seal()
+        events = Event.search([], order=[('sequence', 'ASC')])
+        self.assertEqual(
+            [(e.sequence, e.sealed_at) for e in events],
+            [(1, '2026-05-02T00:00:00'), (2, '2026-05-01T00:00:00')])
+        self.assertEqual(verify().state, 'sound')
+
+    @with_company
+    def test_unsealed(self):
+        Event = Pool().get('order.archive.event')
+        Event.record('create', [Record()])
+        self.assertEqual(verify().state, 'sound')
+        table = Event.__table__()
+        execute(table.update(
+                [table.create_date],
+                [dt.datetime.now() - dt.timedelta(days=2)]))
+        self.assertEqual(
+            [f.area for f in verify().findings], ['ledger'])
+
+    @with_company
+    def test_notify(self):
+        "Test the auditors are told"
+        Event = Pool().get('order.archive.event')
+        seal(2)
+        table = Event.__table__()
+        execute(table.update([table.action], ['x']))
+        verify()
+        transaction = Transaction()
+        self.assertEqual(
+            [(n.user.login, n.label)
+                for n in transaction.user_notifications],
+            [('admin', "Order Archive Broken: 2 Findings")])
+
+
+class CheckpointTestCase(LedgerTestCase):
+    "Test the checkpoints"
+
+    def test_tree(self):
+        "Test the root is that of RFC 6962"
+        def root(leaves):
+            if not leaves:
+                return hashlib.sha256(b'').digest()
+            if len(leaves) == 1:
+                return hashlib.sha256(b'\0' + leaves[0]).digest()
+            k = 1
+            while k * 2 < len(leaves):
+                k *= 2
+            return hashlib.sha256(
+                b'\1' + root(leaves[:k]) + root(leaves[k:])).digest()
+
+        leaves = [hashlib.sha256(bytes([i])).digest() for i in range(70)]
+        tree = Tree()
+        for i, leaf in enumerate(leaves):
+            self.assertEqual(tree.root(), root(leaves[:i]).hex())
+            tree.add(leaf_hash(leaf.hex()))
+        # As published for a log with one empty entry
+        self.assertEqual(
+            hashlib.sha256(b'\0').hexdigest(), '6e340b9cffb37a989ca544e6bb780'
+            'a2c78901d3fb33738768511a30617afa01d')
+
+    @with_company
+    def test_make(self):
+        Checkpoint = Pool().get('order.archive.checkpoint')
+        seal(3)
+        one, = Checkpoint.make()
+        self.assertEqual(Checkpoint.make(), [one])
+        seal()
+        two, = Checkpoint.make([get_company()])
+        self.assertEqual((one.size, two.size), (3, 4))
+        self.assertNotEqual(one.root, two.root)
+        content = json.loads(two.content)
+        self.assertEqual(
+            (content['root'], content['size'], content['company']),
+            (two.root, 4, get_company().id))
+
+    @with_company
+    def test_folder(self):
+        "Test what is in the folder is never replaced"
+        Checkpoint = Pool().get('order.archive.checkpoint')
+        seal(3)
+        checkpoint, = Checkpoint.make()
+        Checkpoint.publish([checkpoint])
+        self.assertIsNone(checkpoint.published_at)
+        with TemporaryDirectory() as folder, set_path(
+                checkpoint_path=folder):
+            Checkpoint.publish([checkpoint])
+            self.assertTrue(checkpoint.published_at)
+            path, = Path(folder).iterdir()
+            self.assertEqual(path.name, checkpoint.file)
+            self.assertEqual(
+                path.read_text(encoding='utf-8'), checkpoint.content)
+            Checkpoint.publish([checkpoint])
+            path.write_text("{}")
+            with self.assertRaises(LedgerError):
+                Checkpoint.publish([checkpoint])
+            self.assertEqual(path.read_text(), "{}")
+            path.unlink()
+            with patch('os.fsync', side_effect=OSError(
+                        errno.ENOSPC, os.strerror(errno.ENOSPC))):
+                with self.assertRaisesRegex(LedgerError, "No space left"):
+                    Checkpoint.publish([checkpoint])
+            self.assertEqual(list(Path(folder).iterdir()), [])
+
+    @with_company
+    def test_mail(self):
+        pool = Pool()
+        Checkpoint = pool.get('order.archive.checkpoint')
+        Configuration = pool.get('order.archive.configuration')
+        config = Configuration(1)
+        config.checkpoint_recipients = "notary@example.com"
+        config.save()
+        seal(3)
+        checkpoint, = Checkpoint.make()
+        with patch('trytond.modules.order_archive.checkpoint.'
+                'send_message_transactional') as send:
+            Checkpoint.publish([checkpoint])
+        (message,), _ = send.call_args
+        self.assertEqual(message['To'], "notary@example.com")
+        self.assertIn(
+            checkpoint.root, message.get_body().get_content())
+        attachment, = message.iter_attachments()
+        self.assertEqual(
+            attachment.get_content().decode(), checkpoint.content)
+        self.assertEqual(checkpoint.recipients, "notary@example.com")

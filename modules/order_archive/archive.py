@@ -6,18 +6,20 @@ import unicodedata
 from collections import defaultdict
 
 from sql.aggregate import Count
-from sql.operators import Equal
+from sql.operators import Concat, Equal
 
+from trytond import backend
 from trytond.filestore import filestore
 from trytond.i18n import gettext
 from trytond.model import (
     Exclude, Index, ModelSQL, ModelStorage, ModelView, Workflow, fields)
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool
-from trytond.pyson import Bool, Eval, If
-from trytond.tools import grouped_slice, reduce_ids
+from trytond.pyson import Bool, Eval, If, PYSONEncoder
+from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
-from trytond.wizard import Button, StateTransition, StateView, Wizard
+from trytond.wizard import (
+    Button, StateAction, StateTransition, StateView, Wizard)
 
 from .exceptions import ArchiveError
 
@@ -53,14 +55,15 @@ def _isoformat(value):
 
 
 def _encode(text):
-    """Return the text as it is searched: without case and accents, the
-    Chinese characters as capital letters, which a database finds in any
-    locale through its index of trigrams"""
+    """Return the text as it is searched: without case and accents, and the
+    Chinese characters as capital letters, which PostgreSQL finds in any locale
+    through its index of trigrams"""
+    encode = backend.name == 'postgresql'
     result = []
     for char in unicodedata.normalize('NFKD', text.casefold()):
         if unicodedata.combining(char):
             continue
-        if ord(char) < 0x2e80:
+        if ord(char) < 0x2e80 or not encode:
             result.append(char)
         else:
             result.append('Z')
@@ -163,6 +166,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
     deadline = fields.Date(
         "Deadline", readonly=True,
         help="The day by which the file must be archived.")
+    reminded_on = fields.Date("Reminded On", readonly=True, loading='lazy')
     late = fields.Function(
         fields.Boolean("Late"), 'get_late', searcher='search_late')
     missing_text = fields.Function(
@@ -354,14 +358,11 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
     @without_check_access
     def get(cls, sales):
         "Return by sale the file that takes its documents, if it has one"
-        archives = {}
-        for sub_sales in grouped_slice(sales):
-            for archive in cls.search([
-                        ('sale', 'in', list(map(int, sub_sales))),
-                        ('state', 'in', _OPEN),
-                        ]):
-                archives[archive.sale] = archive
-        return archives
+        return {
+            a.sale: a for a in cls.search([
+                    ('sale', 'in', list(map(int, sales))),
+                    ('state', 'in', _OPEN),
+                    ])} if sales else {}
 
     @classmethod
     @without_check_access
@@ -378,12 +379,10 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         config = Configuration(1)
         archives = cls.get(sales)
         to_open = [s for s in sales if s not in archives]
-        last = {}
-        for sub_sales in grouped_slice(to_open):
-            for archive in cls.search([
-                        ('sale', 'in', list(map(int, sub_sales))),
-                        ], order=[('id', 'ASC')]):
-                last[archive.sale] = archive
+        last = {
+            a.sale: a for a in cls.search([
+                    ('sale', 'in', list(map(int, to_open))),
+                    ], order=[('id', 'ASC')])} if to_open else {}
         classes = Class.get_classes([s for s in to_open if s not in last])
         classes.update((s, a.class_) for s, a in last.items())
         by_company = defaultdict(list)
@@ -395,22 +394,21 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         for company, c_sales in by_company.items():
             sequence = config.get_multivalue(
                 'archive_sequence', company=company.id)
-            with _recording(), Transaction().set_context(company=company.id):
-                opened += cls.create([{
-                            'number': number,
-                            'company': company.id,
-                            'sale': sale.id,
-                            'class_': classes[sale].id,
-                            'supplement_of': (
-                                last[sale].id if sale in last else None),
-                            'opened_at': now,
-                            **cls._get_copied(sale),
-                            }
-                        for number, sale in zip(
-                            sequence.get_many(len(c_sales)), c_sales)])
+            files = [
+                cls(number=number, company=company, sale=sale,
+                    class_=classes[sale], supplement_of=last.get(sale),
+                    opened_at=now, state='collecting', **cls._get_copied(sale))
+                for number, sale in zip(
+                    sequence.get_many(len(c_sales)), c_sales)]
+            for file, texts in cls._get_search_texts(files).items():
+                file.search_text = cls._format_search(texts)
+            with _recording():
+                opened += cls.create([f._save_values() for f in files])
         if opened:
             Event.record('open', opened)
-            cls.update_search(opened)
+            cls.set_done([
+                    a.sale for a in opened
+                    if a.sale.state in {'done', 'cancelled'}])
         archives.update((a.sale, a) for a in opened)
         return archives
 
@@ -462,9 +460,8 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Event = pool.get('order.archive.event')
         with_file = {
-            a.sale for sub_sales in grouped_slice(sales)
-            for a in cls.search([
-                    ('sale', 'in', list(map(int, sub_sales)))])}
+            a.sale for a in cls.search([
+                    ('sale', 'in', list(map(int, sales)))])}
         archives = [
             a for a in cls.open([s for s in sales if s in with_file]).values()
             if a.done_on]
@@ -473,6 +470,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 cls.write(archives, {
                         'done_on': None,
                         'deadline': None,
+                        'reminded_on': None,
                         'state': 'collecting',
                         })
             Event.record('reopen', archives)
@@ -537,22 +535,26 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         item, kind = Item.__table__(), Kind.__table__()
         archive = cls.__table__()
         cursor = Transaction().connection.cursor()
-        for sub_archives in grouped_slice(archives):
-            cursor.execute(*item
-                .join(archive, condition=item.archive == archive.id)
-                .join(kind, condition=item.kind == kind.id)
-                .select(
-                    archive.sale, kind.code, item.medium, Count(item.id),
-                    where=item.state.in_(['kept', 'disposed'])
-                    & reduce_ids(
-                        archive.sale, [a.sale.id for a in sub_archives]),
-                    group_by=[archive.sale, kind.code, item.medium]))
-            for sale, code, medium, number in cursor:
-                if medium == 'waiver':
-                    waived.add((sale, code))
-                else:
-                    numbers[sale, code] += number
+        cursor.execute(*item
+            .join(archive, condition=item.archive == archive.id)
+            .join(kind, condition=item.kind == kind.id)
+            .select(
+                archive.sale, kind.code, item.medium, Count(item.id),
+                where=item.state.in_(['kept', 'disposed'])
+                & cls._of_sales(archive.sale, archives),
+                group_by=[archive.sale, kind.code, item.medium]))
+        for sale, code, medium, number in cursor:
+            if medium == 'waiver':
+                waived.add((sale, code))
+            else:
+                numbers[sale, code] += number
         return numbers, waived
+
+    @classmethod
+    def _of_sales(cls, column, archives):
+        "Return the expression of whether the column is an order of the files"
+        return fields.SQL_OPERATORS['in'](
+            column, list({a.sale.id for a in archives}))
 
     @classmethod
     def _get_amended(cls, archives):
@@ -581,12 +583,6 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         return {a for a in archives if records[a.sale.id]}
 
     @classmethod
-    def related(cls):
-        """Return by name of model the query of the sales and the ids of the
-        records that belong to them"""
-        return {}
-
-    @classmethod
     def _get_records(cls, archives, name, states):
         """Return by id of the orders the records of the model in the states,
         none if its module is not activated"""
@@ -598,24 +594,21 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             return records
         sales = defaultdict(list)
         cursor = Transaction().connection.cursor()
-        for sub_archives in grouped_slice(archives):
-            ids = list({a.sale.id for a in sub_archives})
-            table = Model.__table__()
-            where = table.state.in_(states)
-            if 'sale' in Model._fields:
-                query = table.select(
-                    table.sale, table.id,
-                    where=where & reduce_ids(table.sale, ids))
-            elif related := cls.related().get(name):
-                query = table.join(
-                    related, condition=related.id == table.id).select(
-                    related.sale, table.id, distinct=True,
-                    where=where & reduce_ids(related.sale, ids))
-            else:
-                break
-            cursor.execute(*query)
-            for sale, id_ in cursor:
-                sales[id_].append(sale)
+        table = Model.__table__()
+        where = table.state.in_(states)
+        if 'sale' in Model._fields:
+            query = table.select(
+                table.sale, table.id,
+                where=where & cls._of_sales(table.sale, archives))
+        else:
+            related = cls.related()[name]
+            query = table.join(
+                related, condition=related.id == table.id).select(
+                related.sale, table.id, distinct=True,
+                where=where & cls._of_sales(related.sale, archives))
+        cursor.execute(*query)
+        for sale, id_ in cursor:
+            sales[id_].append(sale)
         for record in Model.browse(sorted(sales)):
             for sale in sales[record.id]:
                 records[sale].append(record)
@@ -623,9 +616,8 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def _get_shipped(cls, archives):
-        sales = cls._get_sales(
-            archives, 'stock.move', [('state', '=', 'done')])
-        return {a for a in archives if a.sale.id in sales}
+        moves = cls._get_moves(archives, ['done'])
+        return {a for a in archives if moves[a.sale.id]}
 
     @classmethod
     def _get_exported(cls, archives):
@@ -641,27 +633,28 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def _get_invoiced(cls, archives):
-        sales = cls._get_sales(archives, 'account.invoice.line', [
-                ('invoice.state', 'in', ['posted', 'paid']),
-                ])
-        return {a for a in archives if a.sale.id in sales}
+        return cls._get_with(archives, 'account.invoice', ['posted', 'paid'])
 
     @classmethod
-    def _get_sales(cls, archives, name, domain):
-        """Return by id of the orders the records of the model whose origin is
-        a line of theirs"""
+    def _get_moves(cls, archives, states):
+        "Return by id of the orders their moves in the states"
         pool = Pool()
-        Model = pool.get(name)
-        sales = defaultdict(list)
-        for sub_archives in grouped_slice(archives):
-            for record in Model.search([
-                        ('origin.sale', 'in', [
-                                a.sale.id for a in sub_archives],
-                            'sale.line'),
-                        domain,
-                        ]):
-                sales[record.origin.sale.id].append(record)
-        return sales
+        Line = pool.get('sale.line')
+        Move = pool.get('stock.move')
+        line, move = Line.__table__(), Move.__table__()
+        sales = {}
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*line.join(
+                move, condition=move.origin == Concat(
+                    'sale.line,', line.id)).select(
+                move.id, line.sale,
+                where=move.state.in_(states)
+                & cls._of_sales(line.sale, archives)))
+        sales.update(cursor)
+        moves = defaultdict(list)
+        for move in Move.browse(sorted(sales)):
+            moves[sales[move.id]].append(move)
+        return moves
 
     @classmethod
     @without_check_access
@@ -674,18 +667,14 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 problems[archive].append(gettext(
                         'order_archive.msg_gate_state',
                         state=archive.sale.state_string))
-        moves = cls._get_sales(archives, 'stock.move', [
-                ('state', 'not in', ['done', 'cancelled']),
-                ])
-        lines = cls._get_sales(archives, 'account.invoice.line', [
-                ('invoice.state', 'not in', ['paid', 'cancelled']),
-                ])
+        moves = cls._get_moves(archives, ['staging', 'draft', 'assigned'])
+        invoices = cls._get_records(
+            archives, 'account.invoice', ['draft', 'validated', 'posted'])
         for archive in archives:
             for message_id, records in [
                     ('msg_gate_shipments', dict.fromkeys(
                             m.shipment or m for m in moves[archive.sale.id])),
-                    ('msg_gate_invoices', dict.fromkeys(
-                            l.invoice for l in lines[archive.sale.id])),
+                    ('msg_gate_invoices', invoices[archive.sale.id]),
                     ]:
                 if records:
                     problems[archive].append(gettext(
@@ -850,13 +839,16 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         texts = cls._get_search_texts(archives)
         to_write = []
         for archive in archives:
-            text = _encode('\n'.join(dict.fromkeys(
-                        t for t in texts[archive] if t)))
+            text = cls._format_search(texts[archive])
             if text != archive.search_text:
                 to_write.extend(([archive], {'search_text': text}))
         if to_write:
             with _recording():
                 cls.write(*to_write)
+
+    @classmethod
+    def _format_search(cls, texts):
+        return _encode('\n'.join(dict.fromkeys(t for t in texts if t)))
 
     @classmethod
     def _get_search_texts(cls, archives):
@@ -872,14 +864,14 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             for line in archive.sale.lines:
                 if line.product:
                     texts[archive] += [line.product.name, line.product.code]
-        for sub_archives in grouped_slice(archives):
-            for item in Item.search([
-                        ('archive', 'in', list(map(int, sub_archives))),
-                        ('confidential', '=', False),
-                        ('kind.confidential', '=', False),
-                        ('state', '!=', 'withdrawn'),
-                        ]):
-                texts[item.archive] += [item.name, item.source_name]
+        ids = [a.id for a in archives if a.id is not None]
+        for item in Item.search([
+                    ('archive', 'in', ids),
+                    ('confidential', '=', False),
+                    ('kind.confidential', '=', False),
+                    ('state', '!=', 'withdrawn'),
+                    ]) if ids else []:
+            texts[item.archive] += [item.name, item.source_name]
         return texts
 
     @classmethod
@@ -916,6 +908,36 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                         f'{a.number} – {a.sale_number}'
                         for a in c_archives[:5]),
                     user=user)
+
+    @classmethod
+    @without_check_access
+    def remind(cls):
+        """Update the files of the orders that are done and tell the archivists
+        once of those that are late"""
+        pool = Pool()
+        Company = pool.get('company.company')
+        Date = pool.get('ir.date')
+        domain = [
+            ('state', 'in', _OPEN),
+            ('done_on', '!=', None),
+            ]
+        for archives in grouped_slice(cls.search(domain), 1000):
+            cls.update(list(archives))
+        for company in Company.search([]):
+            with Transaction().set_context(company=company.id):
+                today = Date.today()
+            late = cls.search([
+                    ('company', '=', company.id),
+                    ('state', 'in', _OPEN),
+                    ('deadline', '<', today),
+                    ('reminded_on', '=', None),
+                    ])
+            if late:
+                with _recording():
+                    cls.write(late, {'reminded_on': today})
+                cls.notify(
+                    late, 'tryton-warning',
+                    'order_archive.msg_notification_late')
 
     @classmethod
     def _get_users(cls, domain):
@@ -1023,7 +1045,6 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
     def __setup__(cls):
         super().__setup__()
         t = cls.__table__()
-        cls.__access__.add('archive')
         cls._sql_constraints += [
             ('source_kept_unique',
                 Exclude(t,
@@ -1117,16 +1138,14 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
             return []
         cls._open(archives)
         newest, there = {}, set()
-        for sub_archives in grouped_slice(archives):
-            for row in cls.search_read([
-                        ('archive', 'in', list(map(int, sub_archives))),
-                        ], order=[('id', 'ASC')], fields_names=[
-                        'archive', 'kind', 'source', 'issue', 'sha256',
-                        'state']):
-                if row['source']:
-                    newest[row['archive'], row['kind'], row['source']] = row
-                elif row['sha256'] and row['state'] == 'kept':
-                    there.add((row['archive'], row['kind'], row['sha256']))
+        for row in cls.search_read([
+                    ('archive', 'in', list(map(int, archives))),
+                    ], order=[('id', 'ASC')], fields_names=[
+                    'archive', 'kind', 'source', 'issue', 'sha256', 'state']):
+            if row['source']:
+                newest[row['archive'], row['kind'], row['source']] = row
+            elif row['sha256'] and row['state'] == 'kept':
+                there.add((row['archive'], row['kind'], row['sha256']))
         employees = {
             c: get_employee(c) for c in {a.company for a in archives}}
         by_id = {a.id: a for a in archives}
@@ -1213,7 +1232,9 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         "Lock the files, or raise ArchiveError if one does not change any more"
         pool = Pool()
         Archive = pool.get('order.archive')
-        Archive.lock(archives)
+        # What collects has locked them without preventing new references
+        if not Transaction().context.get('_locked'):
+            Archive.lock(archives)
         for archive in archives:
             if archive.state not in _OPEN:
                 raise ArchiveError(gettext(
@@ -1226,7 +1247,9 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         Archive = pool.get('order.archive')
         archives = Archive.browse(list({i.archive for i in items}))
         Archive.update_search(archives)
-        Archive.update(archives)
+        # What collects does it when it has forgotten what it collected
+        if not Transaction().context.get('_locked'):
+            Archive.update(archives)
 
     @classmethod
     @ModelView.button_action('order_archive.wizard_item_withdraw')
@@ -1258,6 +1281,34 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
                         })
         Event.record('withdraw', items)
         cls._changed(items)
+
+
+class Open(Wizard):
+    "Open the files of orders that were confirmed before there was a plan"
+    __name__ = 'order.archive.open'
+
+    start_state = 'open_'
+    open_ = StateAction('order_archive.act_archive_form')
+
+    def do_open_(self, action):
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        sales = [
+            s for s in self.records
+            if s.state in {'confirmed', 'processing', 'done'}]
+        before = Archive.get(sales)
+        with without_check_access():
+            closed = {
+                a.sale for a in Archive.search([
+                        ('sale', 'in', [s.id for s in sales])])}
+        archives = Archive.open([
+                s for s in sales if s in before or s not in closed])
+        if new := [a for s, a in archives.items() if s not in before]:
+            Archive.collect(new)
+        action['domains'] = []
+        action['pyson_domain'] = PYSONEncoder().encode([
+                ('sale', 'in', [s.id for s in sales])])
+        return action, {}
 
 
 class Withdraw(Wizard):

@@ -12,7 +12,6 @@ from itertools import groupby
 
 from sql import Column, Literal, Null, Union
 from sql.conditionals import Coalesce
-from sql.functions import CurrentTimestamp
 from sql.operators import Concat, Equal
 
 from trytond.backend import DatabaseOperationalError
@@ -110,6 +109,7 @@ class Archive(metaclass=PoolMeta):
         kind is the one that names the collector, unless the document has
         another."""
         return {
+            **super().collectors(),
             **{n: partial(cls._collect_sources, n) for n in cls.sources()},
             'invoice': '_collect_invoices',
             'note': '_collect_notes',
@@ -137,13 +137,7 @@ class Archive(metaclass=PoolMeta):
                             'shipping_date']}),
                 ],
             'review': [
-                Source('sale.sale', [
-                        *confirmed,
-                        ['OR',
-                            ('reviews', '!=', None),
-                            ('releases', '!=', None),
-                            ('requirements', '!=', None),
-                            ]],
+                Source('sale.sale', confirmed,
                     'sale.review.record', None, [], {
                         'reviews': ['number', 'round', 'state', 'closed_at'],
                         'releases': [
@@ -156,7 +150,7 @@ class Archive(metaclass=PoolMeta):
                         }),
                 ],
             'change': [
-                Source('sale.sale', [*confirmed, ('changes', '!=', None)],
+                Source('sale.sale', confirmed,
                     'sale.review.change_record', None, [],
                     {'changes': ['field', 'old', 'new', 'at']}),
                 Source('sale.amendment', [('state', '=', 'validated')],
@@ -418,26 +412,26 @@ class Archive(metaclass=PoolMeta):
 
     @classmethod
     def _get_resources(cls, archives):
-        """Return by name of model and by id the set of the files to which the
+        """Return by name of model and by id the list of the files to which the
         record belongs"""
-        by_sale = defaultdict(list)
-        for archive in archives:
-            by_sale[archive.sale.id].append(archive)
-        resources = {}
-        for name in cls.related():
-            by_id = defaultdict(set)
-            for sale, id_ in cls._get_related(name, sales=list(by_sale)):
-                by_id[id_].update(by_sale[sale])
-            if by_id:
-                resources[name] = by_id
-        return resources
+        return {n: cls._get_owned(n, archives) for n in cls.related()}
+
+    @classmethod
+    def _get_owned(cls, name, archives):
+        """Return by id of the records of the model the list of the files to
+        which it belongs"""
+        by_sale = {a.sale.id: a for a in archives}
+        owned = defaultdict(list)
+        for sale, id_ in sorted(cls._get_related(name, sales=list(by_sale))):
+            owned[id_].append(by_sale[sale])
+        return owned
 
     # What of it is issued
 
     @classmethod
     def get_issues(cls, source, ids):
         """Return by id the digest of what is told of the record, as it is in
-        the database now"""
+        the database now, if there is anything"""
         Model = Pool().get(source.model)
         contents = {i: [] for i in ids}
         for name, names in [(None, source.names), *source.lists.items()]:
@@ -445,7 +439,7 @@ class Archive(metaclass=PoolMeta):
                 for id_, *values in cls._read(
                         Model, name, names, list(sub_ids)):
                     contents[id_].append([name, *values])
-        return {i: _digest(c) for i, c in contents.items()}
+        return {i: _digest(c) for i, c in contents.items() if c}
 
     @classmethod
     def _read(cls, Model, name, names, ids):
@@ -505,15 +499,16 @@ class Archive(metaclass=PoolMeta):
         owners = cls.get_owners(records)
         if not owners:
             return
-        records = [r for r in records if str(r) in owners]
-        issues = cls.get_issues(source, [r.id for r in records])
+        issues = cls.get_issues(
+            source, [r.id for r in records if str(r) in owners])
         values = [{
                 'archive': archive.id,
                 'collector': name,
                 'source': str(record),
                 'source_name': record.rec_name,
                 'issue': issues[record.id],
-                } for record in records for archive in owners[str(record)]]
+                } for record in records if record.id in issues
+            for archive in owners[str(record)]]
         archives = {a for r in owners.values() for a in r}
         if everything:
             values.extend({'archive': a.id} for a in archives)
@@ -640,8 +635,7 @@ class Archive(metaclass=PoolMeta):
         if not archives:
             return []
         failed = _Run(archives, names).run()
-        if not names:
-            cls.update(archives)
+        cls.update(archives)
         return failed
 
     @classmethod
@@ -665,16 +659,10 @@ class Archive(metaclass=PoolMeta):
     def _collect_sources(cls, name, archives):
         pool = Pool()
         models = {n for n, _ in pool.iterobject()}
-        by_sale = defaultdict(list)
-        for archive in archives:
-            by_sale[archive.sale.id].append(archive)
         for source in cls.sources()[name]:
-            if source.model not in models or not _has_fields(source):
+            if source.model not in models:
                 continue
-            owners = defaultdict(list)
-            for sale, id_ in cls._get_related(
-                    source.model, sales=list(by_sale)):
-                owners[id_].extend(by_sale[sale])
+            owners = cls._get_owned(source.model, archives)
             Model = pool.get(source.model)
             records = []
             for ids in grouped_slice(sorted(owners), 1000):
@@ -683,6 +671,8 @@ class Archive(metaclass=PoolMeta):
                         order=[('id', 'ASC')]))
             issues = cls.get_issues(source, [r.id for r in records])
             for record in records:
+                if record.id not in issues:
+                    continue
                 date = source.date and getattr(record, source.date)
                 for archive in owners[record.id]:
                     yield {
@@ -731,15 +721,7 @@ class Archive(metaclass=PoolMeta):
     def _collect_invoices(cls, archives):
         pool = Pool()
         Invoice = pool.get('account.invoice')
-        by_sale = defaultdict(list)
-        for archive in archives:
-            by_sale[archive.sale.id].append(archive)
-        owners = defaultdict(list)
-        for sale, id_ in cls._get_related(
-                'account.invoice', sales=list(by_sale)):
-            for archive in by_sale[sale]:
-                if archive not in owners[id_]:
-                    owners[id_].append(archive)
+        owners = cls._get_owned('account.invoice', archives)
         for invoice in Invoice.search([
                     ('id', 'in', list(owners)),
                     ('type', '=', 'out'),
@@ -809,9 +791,7 @@ class Archive(metaclass=PoolMeta):
             issue = _digest([
                     [m.id, *(str(getattr(m, n)) for n in names)]
                     for m in written])
-            for archive in sorted(
-                    owners[resource.__name__][resource.id],
-                    key=lambda a: a.id):
+            for archive in owners[resource.__name__][resource.id]:
                 yield {
                     'archive': archive,
                     'source': str(resource),
@@ -829,7 +809,8 @@ class Archive(metaclass=PoolMeta):
         pool = Pool()
         Attachment = pool.get('ir.attachment')
         AttachmentKind = pool.get('order.archive.attachment.kind')
-        kinds = AttachmentKind.get_kinds(archives[0].company)
+        company = archives[0].company
+        kinds = AttachmentKind.get_kinds(company)
         owners = cls._get_resources(archives)
         for strings in grouped_slice([
                     f'{name},{id_}' for name, by_id in owners.items()
@@ -853,12 +834,12 @@ class Archive(metaclass=PoolMeta):
                     'document_date': _date(attachment.last_modification),
                     'render': partial(cls._read_attachment, attachment),
                     }
-                if kind := attachment.archive_kind or kinds.get(
-                        resource.__name__):
+                kind = attachment.archive_kind
+                if not kind or kind.company not in {company, None}:
+                    kind = kinds.get(resource.__name__)
+                if kind:
                     document['kind'] = kind
-                for archive in sorted(
-                        owners[resource.__name__][resource.id],
-                        key=lambda a: a.id):
+                for archive in owners[resource.__name__][resource.id]:
                     yield {'archive': archive, **document}
 
     @classmethod
@@ -901,13 +882,14 @@ class _Run:
         """Let only one collect for the files
 
         Who waits here starts again once the other is done, as the files have
-        changed. Documents can be issued meanwhile."""
+        changed. Documents can be issued meanwhile, which a lock of the
+        records would prevent as long as they are printed."""
         pool = Pool()
         Archive = pool.get('order.archive')
         table = Archive.__table__()
         cursor = Transaction().connection.cursor()
         cursor.execute(*table.update(
-                [table.collected_at], [CurrentTimestamp()],
+                [table.collected_at], [dt.datetime.now()],
                 where=fields.SQL_OPERATORS['in'](
                     table.id, [a.id for a in self.archives])))
 
@@ -1074,7 +1056,7 @@ class _Run:
         if not batch:
             return
         try:
-            with _undoing():
+            with _undoing(), Transaction().set_context(_locked=True):
                 Item.collect([v for _, v in batch])
         except (DatabaseOperationalError, TransactionError):
             raise
@@ -1083,7 +1065,8 @@ class _Run:
             for key, values in batch:
                 with self._failing(
                         key, name=values.get('source_name'),
-                        issue=values.get('issue')):
+                        issue=values.get('issue')), \
+                        Transaction().set_context(_locked=True):
                     Item.collect([values])
 
     def _finish(self):
@@ -1128,19 +1111,6 @@ class _Run:
 
 def _date(value):
     return value.date() if isinstance(value, dt.datetime) else value
-
-
-def _has_fields(source):
-    "Return whether the model has what the domain asks for"
-    Model = Pool().get(source.model)
-
-    def names(domain):
-        for clause in domain:
-            if isinstance(clause, list):
-                yield from names(clause)
-            elif isinstance(clause, tuple):
-                yield clause[0]
-    return set(names(source.domain)) <= Model._fields.keys()
 
 
 class Kind(metaclass=PoolMeta):

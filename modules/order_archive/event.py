@@ -3,17 +3,25 @@
 import datetime as dt
 import json
 
-from sql import Null
+from sql import Cast, Column, Null
+from sql.aggregate import Max, Min
+from sql.conditionals import Coalesce
+from sql.operators import Concat
 
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
+from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
 from .archive import EvidenceMixin, _recording
-from .verify import FORMAT, GENESIS, entry_hash
+from .verify import FIELDS, FORMAT, GENESIS, entry_hash
 
 # How many entries are sealed in a transaction
 SEAL = 10_000
+# How many entries are read at once
+SLICE = 10_000
+# How many are named in a query
+PARAMETERS = 1000
 
 
 def canonical(value):
@@ -192,6 +200,107 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
             cls.__queue__.seal_later(cls.browse([rows[-1][0]]))
 
 
+    @classmethod
+    def sealed(cls, company, names=None):
+        """Yield by number the values of the entries of the company, by default
+        the hash and what it is made of"""
+        names = names or ['hash', *FIELDS]
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        last = 0
+        while True:
+            cursor.execute(*table.select(
+                    table.sequence, *(Column(table, n) for n in names),
+                    where=(table.company == company.id)
+                    & (table.sequence > last),
+                    order_by=table.sequence.asc, limit=SLICE))
+            rows = cursor.fetchall()
+            for row in rows:
+                yield row[1:]
+            if len(rows) < SLICE:
+                break
+            last = rows[-1][0]
+
+    @classmethod
+    def entries(cls, company, numbers):
+        "Return by number what the hashes of the entries are made of"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        entries = {}
+        for sub_numbers in grouped_slice(numbers, PARAMETERS):
+            cursor.execute(*table.select(
+                    *(Column(table, f) for f in FIELDS),
+                    where=(table.company == company.id)
+                    & table.sequence.in_(list(sub_numbers))))
+            entries.update((r[FIELDS.index('sequence')], r) for r in cursor)
+        return entries
+
+    @classmethod
+    def of_archives(cls, archives, size):
+        """Return the numbers and the resources of the entries of the files
+        up to the number"""
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(
+                table.sequence, table.resource,
+                where=table.archive.in_([a.id for a in archives])
+                & (table.sequence <= size)))
+        return cursor.fetchall()
+
+    @classmethod
+    def covered(cls, archives, size):
+        """Return whether the entries up to the number are all of the files,
+        but for those of their exports"""
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        for sub_archives in grouped_slice(archives, PARAMETERS):
+            cursor.execute(*table.select(
+                    table.id,
+                    where=table.archive.in_([a.id for a in sub_archives])
+                    & (Coalesce(table.sequence, size + 1) > size)
+                    & (table.action != 'export'),
+                    limit=1))
+            if cursor.fetchone():
+                return False
+        return True
+
+    @classmethod
+    def last_contents(cls, resources):
+        "Return by resource the content of the last event"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        contents = {}
+        for sub_resources in grouped_slice(resources, PARAMETERS):
+            cursor.execute(*table.select(
+                    table.resource, table.content,
+                    where=table.id.in_(table.select(
+                            Max(table.id),
+                            where=table.resource.in_(list(sub_resources)),
+                            group_by=table.resource))))
+            contents.update(cursor)
+        return contents
+
+    @classmethod
+    def removed(cls, company, Model):
+        "Return the resources of the model of which only events are left"
+        table = cls.__table__()
+        record = Model.__table__()
+        cursor = Transaction().connection.cursor()
+        prefix = f'{Model.__name__},'
+        cursor.execute(*table
+            .join(record, 'LEFT',
+                condition=table.resource == Concat(
+                    prefix, Cast(record.id, 'VARCHAR')))
+            .select(
+                table.resource, Min(table.id),
+                where=(table.company == company.id)
+                & table.resource.like(f'{prefix}%')
+                & (record.id == Null),
+                group_by=table.resource,
+                order_by=Min(table.id).asc))
+        return [r for r, _ in cursor]
+
+
 class Chain(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.chain'
     _rec_name = 'hash'
@@ -211,7 +320,9 @@ class Chain(EvidenceMixin, ModelSQL, ModelView):
         super().__setup__()
         table = cls.__table__()
         cls._buttons.update({
+                'checkpoint': {},
                 'seal': {},
+                'verify': {},
                 })
         cls._sql_constraints += [
             ('company_unique', Unique(table, table.company),
@@ -231,6 +342,27 @@ class Chain(EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Event = pool.get('order.archive.event')
         Event.seal()
+
+    @classmethod
+    @ModelView.button
+    def checkpoint(cls, chains):
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        Checkpoint = pool.get('order.archive.checkpoint')
+        Event.seal()
+        Checkpoint.make([c.company for c in chains])
+
+    @classmethod
+    @ModelView.button
+    def verify(cls, chains):
+        cls.__queue__.verify_later(chains)
+
+    @classmethod
+    def verify_later(cls, chains):
+        "Verify from the queue, as it takes long"
+        pool = Pool()
+        Verification = pool.get('order.archive.verification')
+        Verification.run([c.company for c in chains])
 
     @classmethod
     def lock(cls, records=None):

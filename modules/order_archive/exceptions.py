@@ -8,6 +8,34 @@ class ArchiveError(UserError):
     pass
 
 
+class RetentionError(ArchiveError):
+    pass
+
+
+class RetentionValidationError(ValidationError):
+    pass
+
+
+class HoldError(ArchiveError):
+    pass
+
+
+class HoldValidationError(ValidationError):
+    pass
+
+
+class DisposalError(ArchiveError):
+    pass
+
+
+class CustodyError(ArchiveError):
+    pass
+
+
+class LoanError(ValidationError):
+    pass
+
+
 class ContractError(UserError):
     pass
 
@@ -16,11 +44,11 @@ class ContractSignatureError(ValidationError):
     pass
 
 
-class LoanError(ValidationError):
+class MandateValidationError(ValidationError):
     pass
 
 
-class MandateValidationError(ValidationError):
+class LedgerError(UserError):
     pass
 
 

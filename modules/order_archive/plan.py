@@ -143,7 +143,7 @@ class Kind(PlanMixin, sequence_ordered(), ModelSQL, ModelView):
             with without_check_access():
                 archives = Archive.search([
                         ('items.kind', 'in', [k.id for k in kinds])])
-            for sub_archives in grouped_slice(archives):
+            for sub_archives in grouped_slice(archives, 1000):
                 Archive.__queue__.update_search(list(sub_archives))
 
 

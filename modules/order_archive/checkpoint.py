@@ -1,0 +1,262 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+import datetime as dt
+import json
+import os
+from email.message import EmailMessage
+from pathlib import Path
+
+import trytond.config as config
+from trytond.i18n import gettext
+from trytond.model import ModelSQL, ModelView, Unique, fields
+from trytond.modules.company.model import CompanyValueMixin
+from trytond.pool import Pool, PoolMeta
+from trytond.sendmail import send_message_transactional
+from trytond.tools.email_ import set_from_header
+from trytond.transaction import Transaction, without_check_access
+
+from .archive import EvidenceMixin, _recording
+from .event import canonical, utcnow
+from .exceptions import LedgerError
+from .verify import FORMAT, Tree, leaf_hash
+
+checkpoint_recipients = fields.Char(
+    "Recipients of Checkpoints",
+    help="The e-mail addresses, separated by commas, which keep what the "
+    "ledger is compared with outside of the system.")
+
+
+class Configuration(metaclass=PoolMeta):
+    __name__ = 'order.archive.configuration'
+
+    checkpoint_recipients = fields.MultiValue(checkpoint_recipients)
+
+    @classmethod
+    def multivalue_model(cls, field):
+        pool = Pool()
+        if field == 'checkpoint_recipients':
+            return pool.get('order.archive.configuration.checkpoint')
+        return super().multivalue_model(field)
+
+
+class ConfigurationCheckpoint(CompanyValueMixin, ModelSQL):
+    __name__ = 'order.archive.configuration.checkpoint'
+
+    checkpoint_recipients = checkpoint_recipients
+
+
+class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
+    __name__ = 'order.archive.checkpoint'
+    _rec_name = 'root'
+
+    company = fields.Many2One(
+        'company.company', "Company", required=True, readonly=True,
+        ondelete='RESTRICT')
+    size = fields.Integer(
+        "Entries", required=True, readonly=True,
+        help="How many entries of the ledger it covers.")
+    root = fields.Char(
+        "Root", required=True, readonly=True,
+        help="The root of the Merkle tree (RFC 6962) of the entries.")
+    made_at = fields.Char(
+        "Made at", required=True, readonly=True,
+        help="According to the clock, in UTC.")
+    content = fields.Text(
+        "Content", required=True, readonly=True,
+        help="What is kept outside of the system.")
+    recipients = fields.Char("Recipients", readonly=True)
+    file = fields.Char("File", readonly=True)
+    published_at = fields.Timestamp(
+        "Published at", readonly=True,
+        help="When it was mailed or written to the folder.")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._order = [('id', 'DESC')]
+        cls._sql_constraints += [
+            ('size_unique', Unique(table, table.company, table.size),
+                'order_archive.msg_ledger_checkpoint_unique'),
+            ]
+        cls._buttons.update({
+                'publish': {},
+                })
+
+    def get_rec_name(self, name):
+        return f'{self.company.rec_name}: {self.size}'
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        return ['OR',
+            ('root', *clause[1:]),
+            ('company.rec_name', *clause[1:]),
+            ]
+
+    @classmethod
+    @without_check_access
+    def make(cls, companies=None):
+        """Make the checkpoints of the ledgers that have grown since the last
+        and return the last of each"""
+        pool = Pool()
+        Chain = pool.get('order.archive.chain')
+        domain = []
+        if companies is not None:
+            domain.append(('company', 'in', [c.id for c in companies]))
+        last, to_create = [], []
+        for chain in Chain.search(domain):
+            checkpoint = cls.last(chain.company)
+            if checkpoint and checkpoint.size == chain.length:
+                last.append(checkpoint)
+            elif chain.length:
+                to_create.append(cls._get_values(chain))
+        with _recording():
+            created = cls.create(to_create)
+        # Not before what they cover is committed, and what failed again
+        if pending := cls.search([*domain, ('published_at', '=', None)]):
+            cls.__queue__.publish(pending)
+        return last + created
+
+    @classmethod
+    @without_check_access
+    def last(cls, company):
+        "Return the checkpoint of the company that covers most if there is one"
+        checkpoints = cls.search(
+            [('company', '=', company.id)], order=[('size', 'DESC')], limit=1)
+        return checkpoints[0] if checkpoints else None
+
+    @classmethod
+    def _get_values(cls, chain):
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        tree = Tree()
+        for sequence, hash_ in Event.sealed(
+                chain.company, ['sequence', 'hash']):
+            if sequence != tree.size + 1:
+                break
+            tree.add(leaf_hash(hash_))
+        if tree.size != chain.length:
+            raise LedgerError(gettext(
+                    'order_archive.msg_ledger_broken',
+                    company=chain.company.rec_name, number=tree.size + 1))
+        values = {
+            'made_at': utcnow(),
+            'root': tree.root(),
+            'size': tree.size,
+            }
+        return {
+            **values,
+            'company': chain.company.id,
+            'content': canonical({
+                    **values,
+                    'company': chain.company.id,
+                    'company_name': chain.company.rec_name,
+                    'database': Transaction().database.name,
+                    'format': FORMAT,
+                    'hash': chain.hash,
+                    }),
+            }
+
+    @classmethod
+    def folder(cls):
+        "Return the folder outside of the database if there is one"
+        if path := config.get('order_archive', 'checkpoint_path'):
+            return Path(path)
+
+    @property
+    def file_name(self):
+        name = Transaction().database.name.strip(':')
+        return f'{name}-{self.company.id}-{self.size:012}.json'
+
+    @classmethod
+    @ModelView.button
+    @without_check_access
+    def publish(cls, checkpoints):
+        "Mail the checkpoints and write them to the folder"
+        pool = Pool()
+        Configuration = pool.get('order.archive.configuration')
+        folder = cls.folder()
+        for checkpoint in checkpoints:
+            recipients = Configuration(1).get_multivalue(
+                'checkpoint_recipients', company=checkpoint.company.id)
+            values = {}
+            if folder:
+                checkpoint._write(folder)
+                values['file'] = checkpoint.file_name
+            if recipients:
+                send_message_transactional(
+                    checkpoint._get_message(recipients), strict=True)
+                values['recipients'] = recipients
+            if values:
+                values['published_at'] = dt.datetime.now()
+                with _recording():
+                    cls.write([checkpoint], values)
+
+    def _write(self, folder):
+        content = self.content.encode()
+        path = folder / self.file_name
+        partial = path.with_suffix('.part')
+        try:
+            with open(partial, 'wb') as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                # What is there is never replaced
+                os.link(partial, path)
+            except FileExistsError:
+                if path.read_bytes() != content:
+                    raise
+        except OSError as e:
+            raise LedgerError(gettext(
+                    'order_archive.msg_ledger_checkpoint_file',
+                    checkpoint=self.rec_name, file=path,
+                    error=e.strerror)) from e
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _get_message(self, recipients):
+        message = EmailMessage()
+        sender = config.get('email', 'from')
+        set_from_header(message, sender, sender)
+        message['To'] = recipients
+        message['Auto-Submitted'] = 'auto-generated'
+        names = {
+            'company': self.company.rec_name,
+            'made_at': self.made_at,
+            'root': self.root,
+            'size': self.size,
+            }
+        message['Subject'] = gettext(
+            'order_archive.msg_ledger_message_subject', **names)
+        message.set_content(gettext(
+                'order_archive.msg_ledger_message', **names))
+        message.add_attachment(
+            self.content.encode(), maintype='application', subtype='json',
+            filename=self.file_name)
+        return message
+
+    @classmethod
+    def kept(cls, company):
+        """Yield of the checkpoints of the company the name, whether it is
+        kept outside of the database, and the content"""
+        with without_check_access():
+            for checkpoint in cls.search(
+                    [('company', '=', company.id)], order=[('size', 'ASC')]):
+                content = cls._load(checkpoint.content)
+                if (content.get('root') != checkpoint.root
+                        or content.get('size') != checkpoint.size):
+                    content = {}
+                yield checkpoint.rec_name, False, content
+        if folder := cls.folder():
+            name = Transaction().database.name.strip(':')
+            for path in sorted(folder.glob(f'{name}-{company.id}-*.json')):
+                yield path.name, True, cls._load(path.read_bytes())
+
+    @classmethod
+    def _load(cls, content):
+        try:
+            content = json.loads(content)
+        except ValueError:
+            content = None
+        return content if isinstance(content, dict) else {}

@@ -1,0 +1,457 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+import datetime as dt
+import hashlib
+import json
+from collections import defaultdict
+
+from trytond.filestore import filestore
+from trytond.i18n import gettext
+from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.company_department.report import Document, Texts
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Eval
+from trytond.transaction import (
+    Transaction, inactive_records, without_check_access)
+
+from .archive import EvidenceMixin, _recording
+from .event import canonical
+from .verify import GENESIS, Tree, entry_hash, leaf_hash
+
+# How many records are compared at once
+SLICE = 500
+# When what is not sealed is late
+LATE = dt.timedelta(days=1)
+
+
+class Verification(EvidenceMixin, ModelSQL, ModelView):
+    __name__ = 'order.archive.verification'
+    _rec_name = 'started_at'
+
+    company = fields.Many2One(
+        'company.company', "Company", required=True, readonly=True,
+        ondelete='RESTRICT')
+    started_at = fields.Timestamp("Started at", required=True, readonly=True)
+    ended_at = fields.Timestamp("Ended at", required=True, readonly=True)
+    entries = fields.Integer(
+        "Entries", required=True, readonly=True,
+        help="How many entries of the ledger were verified.")
+    hash = fields.Char(
+        "Hash", readonly=True,
+        help="The hash of the last entry.")
+    root = fields.Char(
+        "Root", readonly=True,
+        help="The root of the Merkle tree (RFC 6962) of the entries.")
+    checkpoints = fields.Integer(
+        "Checkpoints", required=True, readonly=True,
+        help="How many checkpoints the ledger was compared with.")
+    outside = fields.Integer(
+        "Checkpoints Outside", required=True, readonly=True,
+        help="How many of them are kept in the folder outside of the "
+        "database.")
+    records = fields.Integer(
+        "Records", required=True, readonly=True,
+        help="How many records were compared with their last entry.")
+    documents = fields.Integer(
+        "Documents", required=True, readonly=True,
+        help="How many documents were read and compared with their "
+        "fingerprint.")
+    findings = fields.One2Many(
+        'order.archive.verification.finding', 'verification', "Findings",
+        readonly=True)
+    state = fields.Selection([
+            ('sound', "Sound"),
+            ('broken', "Broken"),
+            ], "State", required=True, readonly=True, sort=False)
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._order = [('id', 'DESC')]
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree/field[@name="state"]', 'visual',
+                Eval('state') == 'broken', 'danger'),
+            ]
+
+    def get_rec_name(self, name):
+        return f'{self.company.rec_name} {self.started_at:%Y-%m-%d %H:%M:%S}'
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        return [('company.rec_name', *clause[1:])]
+
+    @classmethod
+    def models(cls):
+        """Return the names of the models whose records are what the last
+        entry of each tells"""
+        return ['order.archive', 'order.archive.item']
+
+    @classmethod
+    @without_check_access
+    def run(cls, companies=None):
+        "Verify the archives of the companies, those with a ledger by default"
+        pool = Pool()
+        Chain = pool.get('order.archive.chain')
+        if companies is None:
+            companies = [c.company for c in Chain.search([])]
+        verifications = []
+        for company in companies:
+            verifications.append(_Run(company)())
+        for verification in verifications:
+            if verification.state == 'broken':
+                verification._notify()
+        return verifications
+
+    def _notify(self):
+        pool = Pool()
+        ModelData = pool.get('ir.model.data')
+        User = pool.get('res.user')
+        for user in User.search([
+                    ('groups', '=', ModelData.get_id(
+                            'order_archive', 'group_archive_auditor')),
+                    ('companies', '=', self.company.id),
+                    ]):
+            language = user.language.code if user.language else None
+            with Transaction().set_context(language=language):
+                label = gettext(
+                    'order_archive.msg_ledger_notification',
+                    number=len(self.findings))
+            self.__class__.notify_user(
+                [self], 'tryton-warning', label,
+                ', '.join(f.subject for f in self.findings[:5]), user=user)
+
+
+class Finding(EvidenceMixin, ModelSQL, ModelView):
+    __name__ = 'order.archive.verification.finding'
+    _rec_name = 'subject'
+
+    verification = fields.Many2One(
+        'order.archive.verification', "Verification", required=True,
+        readonly=True, ondelete='CASCADE')
+    area = fields.Selection([
+            ('ledger', "Ledger"),
+            ('checkpoint', "Checkpoint"),
+            ('record', "Record"),
+            ('document', "Document"),
+            ], "Area", required=True, readonly=True, sort=False)
+    subject = fields.Char(
+        "Subject", required=True, readonly=True, help="What is broken.")
+    text = fields.Text("Finding", required=True, readonly=True)
+    archive = fields.Many2One(
+        'order.archive', "File", readonly=True, ondelete='RESTRICT')
+    item = fields.Many2One(
+        'order.archive.item', "Item", readonly=True, ondelete='RESTRICT')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.__access__.add('verification')
+        table = cls.__table__()
+        cls._order = [('id', 'ASC')]
+        cls._sql_indexes.add(
+            Index(table, (table.verification, Index.Equality())))
+
+
+class Item(metaclass=PoolMeta):
+    __name__ = 'order.archive.item'
+
+    broken = fields.Selection([
+            (None, ""),
+            ('missing', "Missing"),
+            ('size', "Size Differs"),
+            ('altered', "Altered"),
+            ], "Broken", readonly=True, sort=False,
+        states={
+            'invisible': ~Eval('broken'),
+            },
+        help="What the last verification found of the bytes.")
+
+    def read_data(self):
+        "Return the bytes, or raise an error if they cannot be read"
+        return filestore.get(self.file_id, self.__class__.data.store_prefix)
+
+    @classmethod
+    def inspect(cls, file_id, size, sha256):
+        "Return what is broken of the bytes if anything is"
+        try:
+            data = filestore.get(file_id, cls.data.store_prefix)
+        except OSError:
+            return 'missing'
+        if len(data) != size:
+            return 'size'
+        if hashlib.sha256(data).hexdigest() != sha256:
+            return 'altered'
+
+
+class _Run:
+    "The verification of a company"
+
+    def __init__(self, company):
+        self.company = company
+        self.findings = []
+        self.counts = defaultdict(int)
+        self.tree = Tree()
+        self.hash = GENESIS
+
+    def __call__(self):
+        pool = Pool()
+        Verification = pool.get('order.archive.verification')
+        started_at = dt.datetime.now()
+        self.verify_ledger()
+        self.verify_unsealed()
+        for name in Verification.models():
+            Model = pool.get(name)
+            self.verify_records(Model)
+            self.verify_removed(Model)
+        self.verify_documents()
+        with _recording():
+            verification, = Verification.create([{
+                        'company': self.company.id,
+                        'started_at': started_at,
+                        'ended_at': dt.datetime.now(),
+                        'hash': self.hash,
+                        'root': self.tree.root(),
+                        **{name: self.counts[name] for name in [
+                                'entries', 'checkpoints', 'outside',
+                                'records', 'documents']},
+                        'findings': [('create', self.findings)],
+                        'state': 'broken' if self.findings else 'sound',
+                        }])
+        return verification
+
+    def find(self, area, subject, message, archive=None, item=None, **names):
+        self.findings.append({
+                'area': area,
+                'subject': subject,
+                'text': gettext(
+                    f'order_archive.msg_ledger_{message}', subject=subject,
+                    **names),
+                'archive': archive,
+                'item': item,
+                })
+
+    def entry(self, number):
+        return gettext('order_archive.msg_ledger_entry', number=number)
+
+    def verify_ledger(self):
+        "Compare the entries with their hashes and with the checkpoints"
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        checkpoints = self.get_checkpoints()
+        sizes = iter(sorted(checkpoints))
+        size = next(sizes, None)
+        good = 0
+        tree, previous, number = self.tree, GENESIS, 0
+        for hash_, *values in Event.sealed(self.company):
+            sequence = values[2]
+            if sequence != number + 1:
+                self.find_missing(number + 1, sequence - 1)
+                # Keep the others in their places
+                for _ in range(sequence - number - 1):
+                    tree.add(leaf_hash(GENESIS))
+            actual = entry_hash(values)
+            if actual != hash_:
+                self.find('ledger', self.entry(sequence), 'altered',
+                    archive=self.get_archive(values[5]),
+                    resource=values[6])
+            elif sequence == number + 1 and values[3] != previous:
+                self.find('ledger', self.entry(sequence), 'unchained',
+                    archive=self.get_archive(values[5]),
+                    resource=values[6])
+            tree.add(leaf_hash(actual))
+            previous, number = hash_, sequence
+            while size is not None and size <= number:
+                if size == number:
+                    if self.compare(checkpoints[size], good):
+                        good = size
+                size = next(sizes, None)
+            self.counts['entries'] += 1
+        self.hash = previous
+        self.verify_head(number, previous, checkpoints)
+
+    def get_checkpoints(self):
+        "Return by size the names and the roots of the checkpoints"
+        pool = Pool()
+        Checkpoint = pool.get('order.archive.checkpoint')
+        checkpoints = defaultdict(list)
+        for name, outside, content in Checkpoint.kept(self.company):
+            self.counts['outside' if outside else 'checkpoints'] += 1
+            try:
+                checkpoints[int(content['size'])].append(
+                    (name, str(content['root'])))
+            except (KeyError, TypeError, ValueError):
+                self.find('checkpoint', name, 'checkpoint_unreadable')
+        return checkpoints
+
+    def compare(self, checkpoints, good):
+        "Return whether the entries so far are those of the checkpoints"
+        sound, root = True, self.tree.root()
+        for name, kept in checkpoints:
+            if kept != root:
+                self.find('checkpoint', name, 'checkpoint_differs',
+                    start=good + 1, end=self.tree.size)
+                sound = False
+        return sound
+
+    def find_missing(self, start, end):
+        if start == end:
+            subject = self.entry(start)
+        else:
+            subject = gettext(
+                'order_archive.msg_ledger_entries', start=start, end=end)
+        self.find('ledger', subject, 'missing')
+
+    def verify_head(self, number, hash_, checkpoints):
+        "Compare the last entry with what is known of how many there are"
+        pool = Pool()
+        Chain = pool.get('order.archive.chain')
+        known = number
+        chains = Chain.search([('company', '=', self.company.id)])
+        for chain in chains:
+            known = max(known, chain.length)
+            if chain.length < number or (
+                    chain.length == number and chain.hash != hash_):
+                self.find('ledger', self.company.rec_name, 'head',
+                    length=chain.length, number=number)
+        if number and not chains:
+            self.find('ledger', self.company.rec_name, 'head',
+                length=0, number=number)
+        for size, names in sorted(checkpoints.items()):
+            known = max(known, size)
+            if size > number:
+                for name, _ in names:
+                    self.find('checkpoint', name, 'truncated',
+                        number=number, size=size)
+        if known > number:
+            self.find_missing(number + 1, known)
+
+    def verify_unsealed(self):
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        number = Event.search([
+                ('company', '=', self.company.id),
+                ('sequence', '=', None),
+                ('create_date', '<', dt.datetime.now() - LATE),
+                ], count=True)
+        if number:
+            self.find('ledger', self.company.rec_name, 'unsealed',
+                number=number)
+
+    def verify_records(self, Model):
+        "Compare the records with the last entry of each"
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        last = 0
+        while True:
+            with inactive_records():
+                records = Model.search([
+                        ('company', '=', self.company.id),
+                        ('id', '>', last),
+                        ], order=[('id', 'ASC')], limit=SLICE)
+            if not records:
+                break
+            last = records[-1].id
+            contents = Event.last_contents(list(map(str, records)))
+            for record in records:
+                self.verify_record(record, contents.get(str(record)))
+            self.counts['records'] += len(records)
+
+    def verify_record(self, record, content):
+        if content is None:
+            # Drafts are not evidence yet
+            if getattr(record, 'state', None) != 'draft':
+                self.find_record(record, 'record_unknown')
+            return
+        try:
+            values = json.loads(content)['values']
+        except (KeyError, ValueError):
+            self.find_record(record, 'record_unreadable')
+            return
+        # As they were written
+        actual = json.loads(canonical(record.ledger_values()))
+        if actual != values:
+            names = [
+                n for n in sorted(actual.keys() | values.keys())
+                if actual.get(n, _NONE) != values.get(n, _NONE)]
+            # The values may be confidential
+            self.find_record(
+                record, 'record_altered', fields=', '.join(names))
+
+    def find_record(self, record, message, **names):
+        archive = record.archive
+        name, item = record.rec_name, None
+        if record.__class__.__name__ == 'order.archive.item':
+            name, item = archive.rec_name, record.id
+        self.find(
+            'record', f'{name} ({record})', message,
+            archive=archive.id if archive else None, item=item, **names)
+
+    def verify_removed(self, Model):
+        "Find the records of which only the entries are left"
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        for resource in Event.removed(self.company, Model):
+            self.find('record', resource, 'record_removed')
+
+    def verify_documents(self):
+        "Compare the bytes with their size and fingerprint"
+        pool = Pool()
+        Item = pool.get('order.archive.item')
+        Archive = pool.get('order.archive')
+        item = Item.__table__()
+        archive = Archive.__table__()
+        cursor = Transaction().connection.cursor()
+        last = 0
+        broken = {}
+        while True:
+            cursor.execute(*item
+                .join(archive, condition=item.archive == archive.id)
+                .select(
+                    item.id, archive.id, archive.number, item.file_id,
+                    item.size, item.sha256, item.broken,
+                    where=(item.company == self.company.id)
+                    & (item.id > last)
+                    & (item.medium == 'file')
+                    & (item.state != 'disposed'),
+                    order_by=item.id.asc, limit=SLICE))
+            rows = cursor.fetchall()
+            if not rows:
+                break
+            for id_, archive_id, number, file_id, size, sha256, was in rows:
+                found = Item.inspect(file_id, size, sha256)
+                if found:
+                    self.find('document', f'{number} ({Item.__name__},{id_})',
+                        f'document_{found}', archive=archive_id, item=id_)
+                if found != was:
+                    broken.setdefault(found, []).append(id_)
+            last = rows[-1][0]
+            self.counts['documents'] += len(rows)
+        with _recording():
+            for found, ids in broken.items():
+                Item.write(Item.browse(ids), {'broken': found})
+
+    def get_archive(self, id_):
+        "Return the id of the file that an entry names if it exists"
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        if id_ and Archive.search([('id', '=', id_)]):
+            return id_
+
+
+_NONE = object()
+
+
+
+
+class Certificate(Document):
+    __name__ = 'order.archive.integrity'
+    _model = 'order.archive.verification'
+
+    @classmethod
+    def get_context(cls, records, header, data):
+        context = super().get_context(records, header, data)
+        context.update(Texts(cls, context['company']).get_context())
+        return context

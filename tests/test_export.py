@@ -1,0 +1,556 @@
+# This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
+
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import bagit
+from sql import Literal
+
+from trytond.filestore import FileStore, filestore
+from trytond.model import fields
+from trytond.model.exceptions import AccessError
+from trytond.modules.order_archive import export as export_
+from trytond.modules.order_archive.exceptions import ArchiveError
+from trytond.modules.order_archive.export import Pruned, safe_name
+from trytond.modules.order_archive.verify import (
+    Tree, Verifier, Zip, leaf_hash)
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+from .archive import ArchiveTestCase, add, as_user, confirm, create_plan
+from .review import create_sale, get_company, with_company
+from .test_ledger import execute, findings, set_path, verify
+
+
+def path_of(item):
+    return Path(filestore._filename(item.file_id, 'order_archive'))
+
+
+def create_files(number=2):
+    "Create files of orders with two documents each"
+    Pool().get('order.archive.chain').lock()
+    create_plan()
+    archives = []
+    for i in range(number):
+        with as_user("Sven"):
+            sale = create_sale()
+        archive = confirm(sale)
+        add(archive, 'contract', f'contract {i}'.encode(), name="合同 1/2.txt")
+        add(archive, 'drawing', os.urandom(2000), name="=drawing.bin")
+        archives.append(archive)
+    return archives
+
+
+class RecordVerificationTestCase(ArchiveTestCase):
+    "Test what is altered in the database and in the filestore is found"
+
+    def setup(self):
+        self.archive, = create_files(1)
+        Pool().get('order.archive.event').seal()
+        self.contract, self.drawing = self.archive.items
+        self.assertEqual(findings(verify()), [])
+
+    @with_company
+    def test_sound(self):
+        self.setup()
+        verification = verify()
+        self.assertEqual(
+            (verification.documents, verification.state), (2, 'sound'))
+        self.assertGreaterEqual(verification.records, 3)
+
+    @with_company
+    def test_row(self):
+        "Test each field of evidence that is altered is named"
+        self.setup()
+        for record, name, value in [
+                (self.archive, 'number', "X"),
+                (self.archive, 'state', 'disposed'),
+                (self.archive, 'party_name', "Nobody"),
+                (self.contract, 'name', "other.txt"),
+                (self.contract, 'size', 3),
+                (self.contract, 'sha256', 'a' * 64),
+                (self.contract, 'state', 'withdrawn'),
+                ]:
+            with self.subTest(record=record, name=name):
+                table = record.__class__.__table__()
+                was = getattr(record, name)
+                for new in [value, was]:
+                    execute(table.update(
+                            [getattr(table, name)], [new],
+                            where=table.id == record.id))
+                    Transaction().counter += 1
+                    for cache in Transaction().cache.values():
+                        cache.clear()
+                    if new is value:
+                        found = [
+                            f for f in verify().findings
+                            if f.area == 'record'
+                            and str(record) in f.subject]
+                        self.assertEqual(len(found), 1)
+                        self.assertIn(name, found[0].text)
+
+    @with_company
+    def test_removed(self):
+        "Test a row that is removed is named"
+        self.setup()
+        table = self.drawing.__class__.__table__()
+        execute(table.delete(where=table.id == self.drawing.id))
+        self.assertEqual(
+            [(f.area, f.subject) for f in verify().findings],
+            [('record', f'order.archive.item,{self.drawing.id}')])
+
+    @with_company
+    def test_inserted(self):
+        "Test a row that nobody recorded is named"
+        Item = Pool().get('order.archive.item')
+        self.setup()
+        table = Item.__table__()
+        columns = [
+            n for n, f in Item._fields.items()
+            if not isinstance(f, fields.Function) and f.sql_type()
+            and n not in {'id', 'source'}]
+        columns = [getattr(table, n) for n in columns]
+        execute(table.insert(
+                [*columns, table.source],
+                table.select(
+                    *columns, Literal('a,1'),
+                    where=table.id == self.contract.id)))
+        found = verify().findings
+        self.assertEqual([f.area for f in found], ['record'])
+        self.assertIn("no entry", found[0].text)
+
+    @with_company
+    def test_bytes(self):
+        "Test bytes that are missing, cut or altered are named and marked"
+        Item = Pool().get('order.archive.item')
+        self.setup()
+        path = path_of(self.drawing)
+        data = path.read_bytes()
+        for broken, damage in [
+                ('missing', path.unlink),
+                ('size', lambda: path.write_bytes(data[:-1])),
+                ('size', lambda: path.write_bytes(data + b'.')),
+                ('altered', lambda: path.write_bytes(b'.' + data[1:])),
+                ('altered', lambda: path.write_bytes(data[:-1] + b'.')),
+                ]:
+            with self.subTest(broken=broken):
+                damage()
+                verification = verify()
+                finding, = verification.findings
+                self.assertEqual(
+                    (finding.area, finding.item, finding.archive),
+                    ('document', self.drawing, self.archive))
+                self.assertEqual(Item(self.drawing.id).broken, broken)
+                self.assertIsNone(Item(self.contract.id).broken)
+                path.write_bytes(data)
+        self.assertEqual(verify().state, 'sound')
+        self.assertIsNone(Item(self.drawing.id).broken)
+
+    @with_company
+    def test_read_data(self):
+        self.setup()
+        self.assertEqual(self.contract.read_data(), b'contract 0')
+        path_of(self.contract).unlink()
+        with self.assertRaises(FileNotFoundError):
+            self.contract.read_data()
+
+    @with_company
+    def test_full_disk(self):
+        "Test whoever adds a document that the disk does not take is told"
+        self.setup()
+        with patch.object(FileStore, 'set', side_effect=OSError(
+                    errno.ENOSPC, os.strerror(errno.ENOSPC))):
+            with self.assertRaises(OSError):
+                add(self.archive, 'inspection', b'report')
+
+    @with_company
+    def test_certificate(self):
+        "Test the Integrity Certificate"
+        Report = Pool().get('order.archive.integrity', type='report')
+        self.setup()
+        path_of(self.drawing).unlink()
+        verification = verify()
+        with as_user("Audi"):
+            extension, content, _, name = Report.execute(
+                [verification.id], {})
+        self.assertEqual(extension, 'pdf')
+        self.assertEqual(content[:4], b'%PDF')
+        self.assertIn("Integrity Certificate", name)
+
+
+class ExportTestCase(ArchiveTestCase):
+    "Test the exports"
+
+    def export(self, *archives, name="bag", user="Connie"):
+        Archive = Pool().get('order.archive')
+        archives = Archive.browse(archives)
+        file = io.BytesIO()
+        with as_user(user):
+            Archive.prepare_export(archives)
+            self.assertTrue(Archive.export_to(archives, file, name))
+        return file
+
+    def unpack(self, file):
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        with zipfile.ZipFile(file) as zip_:
+            zip_.extractall(folder.name)
+        return Path(folder.name) / 'bag'
+
+    def verify(self, bag, *arguments):
+        "Verify as someone else does"
+        run = subprocess.run(
+            [sys.executable, '-I', '-S', str(Path(bag) / 'verify.py'),
+                *arguments],
+            capture_output=True, text=True, encoding='utf-8', cwd='/',
+            env={'PYTHONUTF8': '1'})
+        return run.returncode, run.stdout + run.stderr
+
+    def test_tree(self):
+        "Test the root is computed from any entries, and at each cut"
+        hashes = [bytes([i]).hex() * 32 for i in range(40)]
+        roots = []
+        tree = Tree()
+        for hash_ in hashes:
+            tree.add(leaf_hash(hash_))
+            roots.append(tree.root())
+        for size in range(1, 40):
+            for wanted in [{0}, {size - 1}, {size // 2, size // 3}, set()]:
+                file = io.BytesIO()
+                pruned = Pruned(file)
+                cuts = {size, max(1, size // 2)}
+                for i, hash_ in enumerate(hashes[:size]):
+                    pruned.add(hash_, [i, hash_] if i in wanted else None)
+                    if i + 1 in cuts:
+                        pruned.cut()
+                tree, found, seen = Tree(), set(), {}
+                for line in file.getvalue().splitlines():
+                    (key, (a, b)), = json.loads(line).items()
+                    if key == 'entry':
+                        self.assertEqual(a, tree.size)
+                        tree.add(leaf_hash(b))
+                        found.add(a)
+                    else:
+                        tree.add(bytes.fromhex(b), a)
+                    seen[tree.size] = tree.root()
+                self.assertEqual(found, wanted)
+                for cut in cuts:
+                    self.assertEqual(seen[cut], roots[cut - 1])
+
+    def test_name(self):
+        for name, safe in [
+                ("a/b\\c:d.pdf", "a_b_c_d.pdf"),
+                ("..", "_"),
+                ("合同.pdf", "合同.pdf"),
+                ("a\nb%0A", "a_b_0A"),
+                ("", "_"),
+                ("x" * 300 + ".pdf", "x" * 96 + ".pdf"),
+                ]:
+            self.assertEqual(safe_name(name), safe)
+        self.assertLessEqual(len(safe_name("合" * 300).encode()), 100)
+
+    @with_company
+    def test_export(self):
+        "Test others can verify an export"
+        archives = create_files()
+        file = self.export(*archives)
+        bag = self.unpack(file)
+        bagit.Bag(str(bag)).validate()
+        code, output = self.verify(bag)
+        self.assertEqual(code, 0, output)
+        self.assertIn("4 documents", output)
+        if sha256sum := shutil.which('sha256sum'):
+            subprocess.run(
+                [sha256sum, '-c', '--quiet', 'manifest-sha256.txt'],
+                cwd=bag, check=True)
+        # The zip file as it is
+        self.assertTrue(Verifier(Zip(file)).run())
+        with open(bag / 'data/index.csv', encoding='utf-8-sig') as index:
+            rows = list(csv.DictReader(index))
+        self.assertEqual(len(rows), 4)
+        contract = rows[0]
+        self.assertEqual(
+            (contract['file'], contract['name']),
+            (archives[0].number, "合同 1/2.txt"))
+        self.assertEqual(
+            (bag / contract['path']).read_bytes(), b'contract 0')
+        self.assertEqual(rows[1]['name'], "'=drawing.bin")
+        page = (bag / 'data/index.html').read_text(encoding='utf-8')
+        self.assertIn("合同 1/2.txt", page)
+
+    @with_company
+    def test_checkpoint(self):
+        "Test checkpoints of before that are kept outside"
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        Checkpoint = pool.get('order.archive.checkpoint')
+        one, _ = create_files()
+        Event.seal()
+        before, = Checkpoint.make()
+        add(one, 'inspection', b'report')
+        bag = self.unpack(self.export(one))
+        after = Checkpoint.last(get_company())
+        self.assertGreater(after.size, before.size)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / 'checkpoint.json'
+            for checkpoint in [before, after]:
+                path.write_text(checkpoint.content, encoding='utf-8')
+                code, output = self.verify(
+                    bag, '--checkpoint', str(path))
+                self.assertEqual(code, 0, output)
+                content = json.loads(checkpoint.content)
+                for name, value in [
+                        ('root', 'a' * 64), ('size', 10 ** 6),
+                        ('company', 0)]:
+                    path.write_text(json.dumps({**content, name: value}))
+                    code, output = self.verify(
+                        bag, '--checkpoint', str(path))
+                    self.assertEqual(code, 1, output)
+                    self.assertIn('checkpoint.json', output)
+
+    @with_company
+    def test_altered(self):
+        "Test whatever is altered in a bag is named"
+        archives = create_files()
+        bag = self.unpack(self.export(*archives))
+        files = sorted(p for p in bag.rglob('*') if p.is_file())
+        self.assertGreater(len(files), 10)
+        for path in files:
+            name = str(path.relative_to(bag))
+            data = path.read_bytes()
+            for changed in [
+                    bytes([data[0] ^ 1]) + data[1:],
+                    data[:-1] + bytes([data[-1] ^ 1]),
+                    data[:-1], data + b'\n', None]:
+                if name == 'verify.py':
+                    # Nobody verifies with what was altered
+                    continue
+                if name == 'tagmanifest-sha256.txt' and changed == data[:-1]:
+                    # It tells the same
+                    continue
+                with self.subTest(name=name, changed=changed and len(changed)):
+                    if changed is None:
+                        path.unlink()
+                    else:
+                        path.write_bytes(changed)
+                    code, output = self.verify(bag)
+                    path.write_bytes(data)
+                    self.assertEqual(code, 1, output)
+                    if name != 'tagmanifest-sha256.txt':
+                        self.assertIn(name, output)
+        self.assertEqual(self.verify(bag)[0], 0)
+        (bag / 'data' / 'more').write_bytes(b'more')
+        self.assertIn("data/more: is in no manifest", self.verify(bag)[1])
+
+    @with_company
+    def test_swapped(self):
+        "Test a file that is swapped with its manifests made to fit is named"
+        archives = create_files()
+        bag = self.unpack(self.export(*archives))
+        one, two = sorted(bag.glob('data/files/*/001*'))
+        data = one.read_bytes()
+        one.write_bytes(two.read_bytes())
+        two.write_bytes(data)
+        remake(bag)
+        bagit.Bag(str(bag)).validate()
+        code, output = self.verify(bag)
+        self.assertEqual(code, 1)
+        for path in [one, two]:
+            self.assertIn(
+                f"{path.relative_to(bag)}: is not what the ledger tells",
+                output)
+
+    @with_company
+    def test_forged(self):
+        "Test each value of an entry that is forged with its manifests"
+        archive, = create_files(1)
+        bag = self.unpack(self.export(archive))
+        path = bag / 'data/ledger.jsonl'
+        lines = path.read_text(encoding='utf-8').splitlines()
+        number = next(
+            i for i, line in enumerate(lines)
+            if 'order.archive.item' in line)
+        entry = json.loads(lines[number])['entry']
+        for i, value in enumerate(entry):
+            forged = entry[:]
+            if isinstance(value, int):
+                forged[i] = value + 1
+            else:
+                forged[i] = value + ' '
+            with self.subTest(i=i):
+                path.write_text('\n'.join([
+                            *lines[:number],
+                            json.dumps({'entry': forged}),
+                            *lines[number + 1:]]) + '\n', encoding='utf-8')
+                remake(bag)
+                code, output = self.verify(bag)
+                self.assertEqual(code, 1)
+                self.assertIn("another root", output)
+        # An entry that is left out
+        path.write_text('\n'.join([
+                    *lines[:number], *lines[number + 1:]]) + '\n',
+            encoding='utf-8')
+        remake(bag)
+        self.assertEqual(self.verify(bag)[0], 1)
+
+    @with_company
+    def test_missing(self):
+        "Test a document that is missing or altered here is told there"
+        archive, = create_files(1)
+        contract, drawing = archive.items
+        path_of(contract).unlink()
+        path_of(drawing).write_bytes(b'other')
+        bag = self.unpack(self.export(archive))
+        bagit.Bag(str(bag)).validate()
+        code, output = self.verify(bag)
+        self.assertEqual(code, 1)
+        self.assertIn("合同 1/2.txt: the document is missing", output)
+        self.assertIn("drawing.bin: is not what the ledger tells", output)
+
+    @with_company
+    def test_confidential(self):
+        "Test an export has only what the user may read"
+        archive, = create_files(1)
+        add(archive, 'cost', b'expensive', name="secret.txt",
+            confidential=True)
+        for user, number in [("Connie", 3), ("Arno", 2)]:
+            bag = self.unpack(self.export(archive, user=user))
+            code, output = self.verify(bag)
+            self.assertEqual(code, 0, output)
+            self.assertIn(f"{number} documents", output)
+            told = b''.join(
+                p.read_bytes() for p in bag.rglob('*') if p.is_file())
+            self.assertEqual(b'secret.txt' in told, user == "Connie")
+        Class = archive.class_.__class__
+        Class.write([archive.class_], {'confidential': True})
+        with self.assertRaises(AccessError):
+            self.export(archive, user="Arno")
+
+    @with_company
+    def test_folder(self):
+        "Test an export to the folder of the server"
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        Queue = pool.get('ir.queue')
+        archives = create_files()
+        with self.assertRaises(ArchiveError):
+            Archive.export(archives)
+        with TemporaryDirectory() as folder, as_user("Arno"), set_path(
+                export_path=folder):
+            # The checkpoint must be committed first
+            self.assertIsNone(Archive.export(archives, "bag"))
+            self.assertEqual(os.listdir(folder), [])
+            self.assertTrue([
+                    t for t in Queue.search([])
+                    if t.data['method'] == 'export'])
+            path = Archive.export(archives, "bag")
+            self.assertEqual(os.listdir(folder), ["bag.zip"])
+            self.assertTrue(Verifier(Zip(path)).run())
+            with self.assertRaises(ArchiveError):
+                # It is never replaced
+                Archive.export(archives, "bag")
+            self.assertEqual(os.listdir(folder), ["bag.zip"])
+
+    @with_company
+    def test_full_disk(self):
+        "Test nothing is left of an export that the disk does not take"
+        Archive = Pool().get('order.archive')
+        archives = create_files()
+        with TemporaryDirectory() as folder, as_user("Arno"), set_path(
+                export_path=folder):
+            Archive.prepare_export(archives)
+            write = zipfile._ZipWriteFile.write
+
+            def full(self, data):
+                if b'contract 1' in bytes(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                return write(self, data)
+
+            with patch.object(zipfile._ZipWriteFile, 'write', full):
+                with self.assertRaisesRegex(ArchiveError, "No space left"):
+                    Archive.export(archives, "bag")
+            self.assertEqual(os.listdir(folder), [])
+            self.assertTrue(Archive.export(archives, "bag"))
+
+    @with_company
+    def test_wizard(self):
+        pool = Pool()
+        Export = pool.get('order.archive.export', type='wizard')
+        Menu = pool.get('ir.ui.menu')
+        one, two = create_files()
+        menu, = Menu.search([('name', '=', "Export")], limit=1)
+
+        def export(records=(), **values):
+            with Transaction().set_context(
+                    active_model=(
+                        'order.archive' if records else 'ir.ui.menu'),
+                    active_ids=[r.id for r in records] or [menu.id]):
+                session, start, _ = Export.create()
+                defaults = Export.execute(session, {}, start)[
+                    'view']['defaults']
+                return defaults, Export.execute(
+                    session, {'start': {
+                            'content': defaults['content'],
+                            'company': get_company().id,
+                            'to': 'client', 'year': defaults['year'],
+                            **values}}, 'export')
+
+        with as_user("Arno"):
+            defaults, result = export([one, two])
+            self.assertEqual(
+                (defaults['content'], defaults['number']), ('selected', 2))
+            data = result['view']['defaults']['data']
+            self.assertTrue(Verifier(Zip(io.BytesIO(data))).run())
+            with self.assertRaises(ArchiveError):
+                export(year=1999)
+            with self.assertRaises(ArchiveError):
+                export(year=1999, to='folder')
+            year = one.sale_date.year
+            _, result = export(year=year)
+            data = result['view']['defaults']['data']
+            self.assertTrue(Verifier(Zip(io.BytesIO(data))).run())
+            with patch.object(export_, 'DOWNLOAD', 10), \
+                    self.assertRaises(ArchiveError):
+                export([one])
+
+    @with_company
+    def test_event(self):
+        "Test an export is recorded"
+        Event = Pool().get('order.archive.event')
+        archive, = create_files(1)
+        self.export(archive)
+        event, = Event.search([('action', '=', 'export')])
+        self.assertEqual(event.archive, archive)
+        self.assertEqual(
+            json.loads(event.content)['details']['name'], "bag")
+
+
+def remake(bag):
+    "Make the manifests fit to what is in the bag"
+    payload = sorted(p for p in (bag / 'data').rglob('*') if p.is_file())
+    tags = [
+        'bagit.txt', 'bag-info.txt', 'verify.py', 'manifest-sha256.txt']
+    info = bag / 'bag-info.txt'
+    size = sum(p.stat().st_size for p in payload)
+    info.write_text(''.join(
+            f'Payload-Oxum: {size}.{len(payload)}\n'
+            if line.startswith('Payload') else line
+            for line in info.read_text(encoding='utf-8').splitlines(True)),
+        encoding='utf-8')
+    for name, paths in [
+            ('manifest-sha256.txt', payload),
+            ('tagmanifest-sha256.txt', [bag / t for t in tags])]:
+        (bag / name).write_text(''.join(
+                f'{hashlib.sha256(p.read_bytes()).hexdigest()}  '
+                f'{p.relative_to(bag)}\n' for p in paths), encoding='utf-8')
