@@ -906,7 +906,6 @@ class ItemTestCase(ArchiveTestCase):
                 active_ids=[archive.party.id]):
             replace.ask.source = archive.party
             replace.ask.destination = other
-            replace.record = archive.party
             replace.transition_replace()
         archive = Archive(archive.id)
         self.assertEqual(archive.party, other)

@@ -3,10 +3,12 @@
 "Nobody sees, adds or changes what is kept of orders but who may"
 import datetime as dt
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import pytest
 
 from proteus import Model
+from trytond.filestore import FileStore
 from trytond.modules.account.tests.tools import create_chart
 from trytond.modules.company.tests.tools import create_company
 from trytond.modules.company_department.tests.tools import create_user
@@ -14,6 +16,7 @@ from trytond.modules.sale_order_review.tests.tools import (
     create_customer, create_product)
 from trytond.pool import Pool
 from trytond.tests.tools import activate_modules
+from trytond.transaction import Transaction
 
 from .rpc import Fault, server
 from .test_access import World
@@ -117,7 +120,6 @@ def world():
 
 @contextmanager
 def server_context(company):
-    from trytond.transaction import Transaction
     with Transaction().set_context(company=company.id):
         yield
 
@@ -132,9 +134,7 @@ def create_file(company, amount):
     Archive = pool.get(FILE)
     Party = pool.get('party.party')
     Sale = pool.get('sale.sale')
-    Term = pool.get('account.invoice.payment_term')
     party, = Party.search([('name', '=', "Acme")])
-    del Term
     with server_context(company):
         sale, = Sale.create([{
                     'company': company.id,
@@ -471,3 +471,16 @@ def test_reports(world):
             type='report')
         assert extension == 'pdf'
         assert content
+
+
+def test_disk_full(world):
+    "Nothing is kept of what cannot be stored, and what was before stays"
+    before = get_content()
+    with pytest.raises(OSError):
+        with server(tasks=False):
+            archive = Pool().get(FILE)(world.files["Normal"])
+            add(archive, 'drawing', b'stored')
+            with patch.object(
+                    FileStore, 'set', side_effect=OSError(28, "No space")):
+                add(archive, 'drawing', b'lost')
+    assert get_content() == before

@@ -6,6 +6,7 @@ import unicodedata
 from collections import defaultdict
 
 from sql.aggregate import Count
+from sql.conditionals import Case
 from sql.operators import Concat, Equal
 
 from trytond import backend
@@ -557,6 +558,10 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             column, list({a.sale.id for a in archives}))
 
     @classmethod
+    def _get_reviewed(cls, archives):
+        return cls._get_with(archives, 'sale.review', ['approved'])
+
+    @classmethod
     def _get_amended(cls, archives):
         return cls._get_with(archives, 'sale.amendment', ['validated'])
 
@@ -760,7 +765,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             raise ArchiveError('\n'.join(
                     gettext('order_archive.msg_archive_incomplete',
                         archive=a.rec_name, sale=a.sale.rec_name,
-                        missing='; '.join(texts))
+                        missing=' '.join(texts))
                     for a, texts in problems.items() if texts))
         now = dt.datetime.now().replace(microsecond=0)
         by_company = defaultdict(list)
@@ -837,14 +842,24 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         "Update what the catalogue searches"
         archives = cls.browse(archives)
         texts = cls._get_search_texts(archives)
-        to_write = []
+        changed = {}
         for archive in archives:
             text = cls._format_search(texts[archive])
             if text != archive.search_text:
-                to_write.extend(([archive], {'search_text': text}))
-        if to_write:
-            with _recording():
-                cls.write(*to_write)
+                changed[archive.id] = text
+        if not changed:
+            return
+        # At once, and as no evidence is changed
+        table = cls.__table__()
+        transaction = Transaction()
+        transaction.connection.cursor().execute(*table.update(
+                [table.search_text],
+                [Case(*((table.id == i, t) for i, t in changed.items()))],
+                where=fields.SQL_OPERATORS['in'](table.id, list(changed))))
+        for models in transaction.cache.values():
+            for id_ in changed:
+                models.get(cls.__name__, {}).pop(id_, None)
+        transaction.counter += 1
 
     @classmethod
     def _format_search(cls, texts):

@@ -437,6 +437,7 @@ class Requirement(sequence_ordered(), ModelSQL, ModelView):
     # Each but always has a method _get_<condition> of the file
     condition = fields.Selection([
             ('always', "Always"),
+            ('reviewed', "If Reviewed"),
             ('amended', "If Amended"),
             ('produced', "If Produced"),
             ('inspected', "If Inspected"),
