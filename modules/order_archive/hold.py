@@ -273,7 +273,8 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
             with without_check_access(), \
                     Transaction().set_context(active_test=False):
                 below = defaultdict(list)
-                for class_ in Class.search([('parent', 'child_of', held)]):
+                for class_ in Class.search(
+                            [('parent', 'child_of', list(held))]):
                     parent = class_
                     while parent:
                         if parent.id in held:
