@@ -7,8 +7,7 @@ from trytond import backend
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
-from . import (
-    accounting, archive, company, grading, parties, products, review)
+from . import accounting, archive, company, grading, parties, products, review
 from .server import NAME
 from .tools import run
 
