@@ -13,19 +13,19 @@ def create():
     run(create_mandates)
     sales = run(find_sales)
     contracts = [
-        (act('orderdesk', register, sale, days), state)
+        (act('archivist', register, sale, days), state)
         for sale, state, days in sales]
     for contract, state in contracts:
         if state == 'registered':
             continue
-        act('orderdesk', sign, contract)
+        act('archivist', sign, contract)
         if state == 'signed':
             continue
         act('legal', seal, contract)
         if state == 'sealed':
             continue
-        act('orderdesk', deposit, contract)
-        act('archive', lend, contract)
+        act('archivist', deposit, contract)
+        act('archivist', lend, contract)
 
 
 def create_mandates():
@@ -71,7 +71,8 @@ def register(id_, days):
                 'company': sale.company.id,
                 'sale': sale.id,
                 'name': f"Displays for {sale.party.rec_name}",
-                'handler': find('company.employee', rec_name="Kari Nilsen").id,
+                'handler': find(
+                    'company.employee', rec_name="Torill Bakke").id,
                 'start_date': sale.sale_date,
                 'end_date': today() + dt.timedelta(days=days),
                 }])

@@ -1668,7 +1668,7 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
                 Exclude(t,
                     (t.contract, Equal), (t.copy_number, Equal),
                     where=t.state == 'lent'),
-                'order_archive.msg_loan_lent_unique'),
+                'order_archive.msg_contract_loan_lent_unique'),
             ]
         cls._sql_indexes.update({
                 Index(t, (t.contract, Index.Equality())),
@@ -1708,7 +1708,7 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
         return [('contract.' + clause[0], *clause[1:])]
 
     def get_rec_name(self, name):
-        return gettext('order_archive.msg_loan_name',
+        return gettext('order_archive.msg_contract_loan_name',
             contract=self.contract.rec_name, copy=self.copy_number)
 
     @classmethod
@@ -1773,22 +1773,22 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
                 'copy': loan.copy_number,
                 }
             if not loan.contract.deposited_at:
-                message = 'msg_loan_not_deposited'
+                message = 'msg_contract_loan_not_deposited'
             elif not loan.lent_by:
                 message = 'msg_contract_employee'
                 values['company'] = loan.company.rec_name
             elif not 1 <= loan.copy_number <= loan.contract.originals:
-                message = 'msg_loan_copy'
+                message = 'msg_contract_loan_copy'
                 values['originals'] = loan.contract.originals
             elif loan.due_on < loan.lent_on:
-                message = 'msg_loan_due'
+                message = 'msg_contract_loan_due'
             elif loan.lent_on < loan.contract.deposited_on:
-                message = 'msg_loan_before_deposit'
+                message = 'msg_contract_loan_before_deposit'
             elif loan.lent_on > _get_today(loan.company):
-                message = 'msg_loan_future'
+                message = 'msg_contract_loan_future'
             elif (loan.state == 'lent'
                     and lent[loan.contract, loan.copy_number] != [loan]):
-                message = 'msg_loan_lent'
+                message = 'msg_contract_loan_lent'
                 values['borrower'] = ', '.join(
                     o.borrower.rec_name
                     for o in lent[loan.contract, loan.copy_number]
@@ -1808,7 +1808,7 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
         Event = pool.get('order.archive.event')
         loans = cls.browse(loans)
         problems = [
-            gettext('order_archive.msg_loan_returned',
+            gettext('order_archive.msg_contract_loan_returned',
                 loan=l.rec_name, date=Report.format_date(l.returned_on))
             for l in loans if l.state != 'lent']
         employees = {c: get_employee(c) for c in {l.company for l in loans}}

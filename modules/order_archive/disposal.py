@@ -172,6 +172,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
                     ('retention_action', 'in', ['dispose', 'review']),
                     ('retain_until', '<', today),
                     ('held', '=', False),
+                    ('lent', '=', False),
                     ('sale', 'not in', Archive._retained(today)),
                     ]))
         archives = Archive.search([
@@ -181,6 +182,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
                 ('retention_action', '=', 'dispose'),
                 ('retain_until', '<', today),
                 ('held', '=', False),
+                ('lent', '=', False),
                 ('id', 'not in', cls._listed()),
                 ])
         if archives:
@@ -450,6 +452,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
         cls.erase(cls.search([('state', '=', 'executing')]))
 
     @classmethod
+    @without_check_access
     def erase(cls, disposals):
         """Remove the content of the disposals from the storage
 

@@ -225,9 +225,10 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
                         'released_at': cls.default_placed_at(),
                         'release_reason': reason,
                         }))
-        with _recording():
-            cls.write(*args)
-        Event.record('release', cls.browse(holds))
+        if args:
+            with _recording():
+                cls.write(*args)
+            Event.record('release', cls.browse(holds))
 
     @classmethod
     def held(cls):
@@ -273,7 +274,8 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
             with without_check_access(), \
                     Transaction().set_context(active_test=False):
                 below = defaultdict(list)
-                for class_ in Class.search([('parent', 'child_of', held)]):
+                for class_ in Class.search(
+                            [('parent', 'child_of', list(held))]):
                     parent = class_
                     while parent:
                         if parent.id in held:

@@ -26,7 +26,7 @@ LATE = dt.timedelta(days=1)
 
 class Verification(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.verification'
-    _rec_name = 'started_at'
+    _rec_name = 'hash'
 
     company = fields.Many2One(
         'company.company', "Company", required=True, readonly=True,
