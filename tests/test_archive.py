@@ -849,7 +849,8 @@ class ItemTestCase(ArchiveTestCase):
                             Model.write([record], values)
                         with self.assertRaises(AccessError):
                             Model.delete([record])
-                        with self.assertRaises(AccessError):
+                        with self.assertRaises(
+                                (AccessError, SQLConstraintError)):
                             Model.copy([record])
         with self.assertRaises(AccessError):
             Item.create([{

@@ -101,6 +101,12 @@ class EvidenceMixin(ModelStorage):
             cls._deny_modification(mode, records)
 
     @classmethod
+    def export_data(cls, records, fields_names, header=False):
+        # The rules do not apply to the records that a client names
+        cls.read([r.id for r in records], ['id'])
+        return super().export_data(records, fields_names, header=header)
+
+    @classmethod
     def _deny_modification(cls, mode, records):
         raise AccessError(gettext(
                 f'order_archive.msg_evidence_{mode}',
@@ -139,6 +145,10 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         states={
             'invisible': ~Eval('supplements'),
             })
+    # The export of data takes a rule that looks into another model for true
+    confidential = fields.Function(
+        fields.Boolean("Confidential"),
+        'get_confidential', searcher='search_confidential')
     opened_at = fields.DateTime("Opened At", required=True, readonly=True)
     sale_number = fields.Char("Sale Number", readonly=True)
     sale_date = fields.Date("Sale Date", readonly=True)
@@ -195,7 +205,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             ('due', "Due for Disposal"),
             ('disposed', "Disposed"),
             ], "State", required=True, readonly=True, sort=False)
-
+    state_string = state.translated('state')
 
     @classmethod
     def __setup__(cls):
@@ -306,6 +316,13 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             'archived_by': self.archived_by.id if self.archived_by else None,
             'state': self.state,
             }
+
+    def get_confidential(self, name):
+        return bool(self.class_.confidential)
+
+    @classmethod
+    def search_confidential(cls, name, clause):
+        return [('class_.' + clause[0], *clause[1:])]
 
     @classmethod
     @without_check_access
@@ -972,7 +989,10 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         ondelete='RESTRICT')
     kind = fields.Many2One(
         'order.archive.kind', "Kind", required=True, readonly=True,
-        ondelete='RESTRICT')
+        ondelete='RESTRICT',
+        domain=[
+            ('company', 'in', [Eval('company', -1), None]),
+            ])
     medium = fields.Selection([
             ('file', "File"),
             ('paper', "Paper Original"),
@@ -1015,6 +1035,8 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
     confidential = fields.Boolean(
         "Confidential", readonly=True,
         help="Only the group Order Archive Confidential sees it.")
+    secret = fields.Function(
+        fields.Boolean("Secret"), 'get_secret', searcher='search_secret')
     collected_at = fields.DateTime(
         "Collected At", required=True, readonly=True)
     collected_by = fields.Many2One(
@@ -1097,6 +1119,27 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Archive = pool.get('order.archive')
         return Archive.fields_get(['state'])['state']['selection']
+
+    def get_secret(self, name):
+        return bool(
+            self.confidential or self.kind.confidential
+            or self.archive.class_.confidential)
+
+    @classmethod
+    def search_secret(cls, name, clause):
+        _, operator, value = clause
+        domain = ['OR',
+            ('confidential', '=', True),
+            ('kind.confidential', '=', True),
+            ('archive.class_.confidential', '=', True),
+            ]
+        if (operator == '=') == bool(value):
+            return domain
+        return [
+            ('confidential', '=', False),
+            ('kind.confidential', '=', False),
+            ('archive.class_.confidential', '=', False),
+            ]
 
     def get_archive_state(self, name):
         return self.archive.state

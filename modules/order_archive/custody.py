@@ -585,9 +585,10 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
                         'bound_by': _need_employee(volume).id,
                         'bound_at': _now(),
                         }))
-        with _recording():
-            cls.write(*args)
-        Event.record('bind', cls.browse(volumes))
+        if args:
+            with _recording():
+                cls.write(*args)
+            Event.record('bind', cls.browse(volumes))
 
 
 class Folio(EvidenceMixin, ModelSQL, ModelView):
@@ -1142,9 +1143,10 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
                         'received_by': _need_employee(loan).id,
                         'returned_at': _now(),
                         }))
-        with _recording():
-            cls.write(*args)
-        Event.record('return', cls.browse(loans))
+        if args:
+            with _recording():
+                cls.write(*args)
+            Event.record('return', cls.browse(loans))
 
     @classmethod
     @without_check_access

@@ -452,6 +452,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
         cls.erase(cls.search([('state', '=', 'executing')]))
 
     @classmethod
+    @without_check_access
     def erase(cls, disposals):
         """Remove the content of the disposals from the storage
 

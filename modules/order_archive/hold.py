@@ -225,9 +225,10 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
                         'released_at': cls.default_placed_at(),
                         'release_reason': reason,
                         }))
-        with _recording():
-            cls.write(*args)
-        Event.record('release', cls.browse(holds))
+        if args:
+            with _recording():
+                cls.write(*args)
+            Event.record('release', cls.browse(holds))
 
     @classmethod
     def held(cls):

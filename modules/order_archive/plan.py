@@ -251,7 +251,6 @@ class Class(
     def copy(cls, classes, default=None):
         default = default.copy() if default is not None else {}
         default.setdefault('code', lambda data: f"{data['code']} (copy)")
-        default.setdefault('children', None)
         return super().copy(classes, default=default)
 
     @classmethod
