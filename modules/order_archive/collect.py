@@ -687,11 +687,12 @@ class Archive(metaclass=PoolMeta):
                         'confidential': getattr(
                             record, 'file_confidentiality', None)
                         not in {None, 'normal'},
-                        'render': partial(cls._render, source, record),
+                        'render': partial(
+                            cls._render, source, record, archive.company),
                         }
 
     @classmethod
-    def _render(cls, source, record):
+    def _render(cls, source, record, company):
         "Return the extension, the content and perhaps a remark"
         pool = Pool()
         ActionReport = pool.get('ir.action.report')
@@ -699,7 +700,7 @@ class Archive(metaclass=PoolMeta):
         reports = dict(pool.iterobject(type='report'))
         if source.report not in reports:
             return Record.print(
-                record.company, record.__names__()['model'], record.rec_name,
+                company, record.__names__()['model'], record.rec_name,
                 [(None, [record], source.names)] + [
                     (n, getattr(record, n), names)
                     for n, names in source.lists.items()
