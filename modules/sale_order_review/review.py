@@ -5,8 +5,6 @@ import json
 from collections import defaultdict
 from itertools import groupby
 
-from sql import Column
-
 from trytond.i18n import gettext
 from trytond.model import (
     Index, ModelSQL, ModelStorage, ModelView, Unique, Workflow, fields)
@@ -277,10 +275,11 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         "Return by record its review of the last round"
         if not records:
             return {}
+        rows = snapshots.select(
+            cls, ['id', 'origin', 'round'], 'origin', list(map(str, records)))
         last = {
-            r['origin']: r['id'] for r in cls.search_read([
-                    ('origin', 'in', list(map(str, records))),
-                    ], order=[('round', 'ASC')], fields_names=['origin'])}
+            r['origin']: r['id']
+            for r in sorted(rows, key=lambda r: r['round'])}
         records = [r for r in records if str(r) in last]
         # Read at once those that are used, in the order of the records
         return dict(zip(records, cls.browse([last[str(r)] for r in records])))
@@ -881,17 +880,6 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         return []
 
     @classmethod
-    def _read_columns(cls, signoffs, names):
-        "Return by id the values of the columns, without what read does more"
-        cursor = Transaction().connection.cursor()
-        table = cls.__table__()
-        cursor.execute(*table.select(
-                table.id, *(Column(table, n) for n in names),
-                where=fields.SQL_OPERATORS['in'](
-                    table.id, [s.id for s in signoffs])))
-        return {id_: values for id_, *values in cursor}
-
-    @classmethod
     def column_party(cls, tables):
         return cls._target_column(tables, 'sale', 'party')
 
@@ -934,17 +922,19 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Department = pool.get('company.department')
         Sale = pool.get('sale.sale')
-        rows = cls._read_columns(signoffs, ['sale', 'department'])
+        rows = snapshots.select(
+            cls, ['id', 'sale', 'department'], 'id', [s.id for s in signoffs])
         # With what they are made of, so that not all of the sales is read
         sales = {
             s['id']: s['rec_name'] for s in Sale.read(
-                list({s for s, _ in rows.values()}),
+                list({r['sale'] for r in rows}),
                 ['rec_name', 'number', 'reference'])}
         departments = {
             d['id']: d['rec_name'] for d in Department.read(
-                list({d for _, d in rows.values()}), ['rec_name'])}
+                list({r['department'] for r in rows}), ['rec_name'])}
         return {
-            i: f'{sales[s]} – {departments[d]}' for i, (s, d) in rows.items()}
+            r['id']: f"{sales[r['sale']]} – {departments[r['department']]}"
+            for r in rows}
 
     @classmethod
     def search_rec_name(cls, name, clause):
@@ -1019,19 +1009,20 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def get_responsible(cls, signoffs, name):
         names, same, closed = {}, defaultdict(list), []
-        rows = cls._read_columns(signoffs, [
-                'state', 'segregated', 'signatories', 'company', 'department',
-                'requested_by', 'entered_by'])
-        for id_, (state, segregated, *key) in rows.items():
-            if state not in {'pending', 'waiting'}:
-                closed.append(id_)
+        for row in snapshots.select(cls, [
+                    'id', 'state', 'signatories', 'company', 'department',
+                    'segregated', 'requested_by', 'entered_by',
+                    ], 'id', [s.id for s in signoffs]):
+            if row['state'] not in {'pending', 'waiting'}:
+                closed.append(row['id'])
                 continue
             # Who can sign is the same for many of them
-            if key[0] in {'all', 'number'}:
-                key = [id_]
-            elif not segregated:
-                key = key[:3]
-            same[tuple(key)].append(id_)
+            key = ['signatories', 'company', 'department']
+            if row['signatories'] in {'all', 'number'}:
+                key = ['id']
+            elif row['segregated']:
+                key += ['requested_by', 'entered_by']
+            same[tuple(row[n] for n in key)].append(row['id'])
         signoffs = cls.browse([ids[0] for ids in same.values()])
         acting = cls._get_acting(signoffs)
         for signoff, ids in zip(signoffs, same.values()):
