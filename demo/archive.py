@@ -1,6 +1,7 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 from trytond.pool import Pool
+from trytond.transaction import Transaction
 
 from .tools import act, find, progress, run
 
@@ -52,19 +53,20 @@ def add(id_, code, name):
     Upload = pool.get('order.archive.upload', type='wizard')
     archive = Archive(id_)
     session, _, _ = Upload.create()
-    upload = Upload(session)
-    upload.model, upload.records, upload.record = Archive, [archive], archive
-    for field, value in {
-            'company': archive.company,
-            'kind': find('order.archive.kind', code=code),
-            'medium': 'file',
-            'name': f"{name} {archive.sale_number}.txt",
-            'filename': None,
-            'data': f"{name}\n{archive.sale_number}\nSigned".encode(),
-            'document_date': archive.done_on,
-            }.items():
-        setattr(upload.start, field, value)
-    upload.transition_upload()
+    with Transaction().set_context(
+            active_model=Archive.__name__, active_id=id_, active_ids=[id_]):
+        upload = Upload(session)
+        for field, value in {
+                'company': archive.company,
+                'kind': find('order.archive.kind', code=code),
+                'medium': 'file',
+                'name': f"{name} {archive.sale_number}.txt",
+                'filename': None,
+                'data': f"{name}\n{archive.sale_number}\nSigned".encode(),
+                'document_date': archive.done_on,
+                }.items():
+            setattr(upload.start, field, value)
+        upload.transition_upload()
     Upload.delete(session)
 
 

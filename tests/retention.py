@@ -15,7 +15,8 @@ from trytond.tests.test_tryton import TestCase, drop_db
 from trytond.tests.tools import activate_modules
 from trytond.transaction import Transaction
 
-from .archive import add, as_user, confirm, create_archive, create_plan, finish
+from .archive import (
+    add, as_user, confirm, create_archive, create_plan, finish, settle)
 from .review import on
 
 TODAY = dt.date.today()
@@ -66,6 +67,7 @@ def archived(*documents, date=None):
 
 def close(archive, date=None):
     Archive = archive.__class__
+    settle()
     with on(date or TODAY), as_user("Arno"):
         Archive.close([Archive(archive.id)])
     return Archive(archive.id)

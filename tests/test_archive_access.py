@@ -3,10 +3,12 @@
 "Nobody sees, adds or changes what is kept of orders but who may"
 import datetime as dt
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import pytest
 
 from proteus import Model
+from trytond.filestore import FileStore
 from trytond.modules.account.tests.tools import create_chart
 from trytond.modules.company.tests.tools import create_company
 from trytond.modules.company_department.tests.tools import create_user
@@ -14,7 +16,9 @@ from trytond.modules.sale_order_review.tests.tools import (
     create_customer, create_product)
 from trytond.pool import Pool
 from trytond.tests.tools import activate_modules
+from trytond.transaction import Transaction, TransactionError
 
+from .archive import settle
 from .rpc import Fault, server
 from .test_access import World
 
@@ -66,58 +70,77 @@ def world():
         'order_archive', create_company, create_chart, create_access_users)
     world = World()
     world.files, world.items = {}, {}
-    with server(tasks=False):
-        pool = Pool()
-        Class = pool.get('order.archive.class')
-        Company = pool.get('company.company')
-        Configuration = pool.get('order.archive.configuration')
-        a, = Company.search([('party.name', '!=', "B")])
-        b, = Company.search([('party.name', '=', "B")])
-        world.company, world.other = a.id, b.id
-        plan, = Class.create([{'code': 'P', 'name': "Plan"}])
-        secret, = Class.create([{
-                    'code': 'S', 'name': "Secret", 'parent': plan.id,
-                    'confidential': True, 'company': a.id,
-                    'minimum_amount': 5000,
-                    }])
-        world.plan = plan.id
-        with_values = Pool().get('order.archive.requirement').create([{
-                    'class_': plan.id,
-                    'kind': kind('contract').id,
-                    }])
-        assert with_values
-        for company in [a, b]:
-            with server_context(company):
-                config = Configuration(1)
-                config.plan = plan
-                config.save()
-        for name, company, amount in [
-                ("Normal", a, 10), ("Closed", a, 10), ("Secret", a, 6000),
-                ("Foreign", b, 10)]:
-            archive = create_file(company, amount)
-            world.files[name] = archive.id
-            world.items[name] = add(archive, 'drawing', b'drawing')
-        archive = Pool().get(FILE)(world.files["Normal"])
-        world.items["Cost"] = add(archive, 'cost', b'cost')
-        world.items["Private"] = add(
-            archive, 'note', b'private', confidential=True)
-        world.sale = archive.sale.id
-    with server(tasks=False):
-        Archive = Pool().get(FILE)
-        Sale = Pool().get('sale.sale')
-        archive = Archive(world.files["Closed"])
-        add(archive, 'contract', b'contract')
-        Sale.draft([Sale(archive.sale.id)])
-        Sale.cancel([Sale(archive.sale.id)])
-    with server(tasks=False):
-        Archive = Pool().get(FILE)
-        Archive.close([Archive(world.files["Closed"])])
+    run(create_files, world)
+    run(finish_file, world)
+    run(close_file, world)
     return world
+
+
+def run(function, *args):
+    "Call the function in a transaction that starts again if it must"
+    extras = {}
+    while True:
+        try:
+            with server(tasks=False, extras=extras):
+                return function(*args)
+        except TransactionError as exception:
+            exception.fix(extras)
+
+
+def create_files(world):
+    pool = Pool()
+    Class = pool.get('order.archive.class')
+    Company = pool.get('company.company')
+    Configuration = pool.get('order.archive.configuration')
+    a, = Company.search([('party.name', '!=', "B")])
+    b, = Company.search([('party.name', '=', "B")])
+    world.company, world.other = a.id, b.id
+    plan, = Class.create([{'code': 'P', 'name': "Plan"}])
+    secret, = Class.create([{
+                'code': 'S', 'name': "Secret", 'parent': plan.id,
+                'confidential': True, 'company': a.id,
+                'minimum_amount': 5000,
+                }])
+    world.plan = plan.id
+    pool.get('order.archive.requirement').create([{
+                'class_': plan.id,
+                'kind': kind('contract').id,
+                }])
+    for company in [a, b]:
+        with server_context(company):
+            config = Configuration(1)
+            config.plan = plan
+            config.save()
+    for name, company, amount in [
+            ("Normal", a, 10), ("Closed", a, 10), ("Secret", a, 6000),
+            ("Foreign", b, 10)]:
+        archive = create_file(company, amount)
+        world.files[name] = archive.id
+        world.items[name] = add(archive, 'drawing', b'drawing')
+    archive = Pool().get(FILE)(world.files["Normal"])
+    world.items["Cost"] = add(archive, 'cost', b'cost')
+    world.items["Private"] = add(
+        archive, 'note', b'private', confidential=True)
+    world.sale = archive.sale.id
+
+
+def finish_file(world):
+    Archive = Pool().get(FILE)
+    Sale = Pool().get('sale.sale')
+    archive = Archive(world.files["Closed"])
+    add(archive, 'contract', b'contract')
+    Sale.draft([Sale(archive.sale.id)])
+    Sale.cancel([Sale(archive.sale.id)])
+
+
+def close_file(world):
+    settle()
+    Archive = Pool().get(FILE)
+    Archive.close([Archive(world.files["Closed"])])
 
 
 @contextmanager
 def server_context(company):
-    from trytond.transaction import Transaction
     with Transaction().set_context(company=company.id):
         yield
 
@@ -132,9 +155,7 @@ def create_file(company, amount):
     Archive = pool.get(FILE)
     Party = pool.get('party.party')
     Sale = pool.get('sale.sale')
-    Term = pool.get('account.invoice.payment_term')
     party, = Party.search([('name', '=', "Acme")])
-    del Term
     with server_context(company):
         sale, = Sale.create([{
                     'company': company.id,
@@ -287,6 +308,23 @@ def test_items_of_file(world):
     assert not find(world.arno, FILE, [('items.name', 'ilike', '%cost%')])
     assert not find(
         world.arno, FILE, [('items.kind.code', '=', 'cost')])
+
+
+def test_export(world):
+    "Through the export of the order nothing leaks"
+    with server(tasks=False):
+        Archive = Pool().get(FILE)
+        sales = {
+            n: Archive(world.files[n]).sale.id for n in ["Normal", "Secret"]}
+    rows = world.sam(
+        'sale.sale.export_data', list(sales.values()), ['archives/number'],
+        False)
+    assert len([r for r in rows if r[0]]) == 1
+    rows = world.arno(
+        f'{FILE}.export_data', [world.files["Normal"]], ['items/name'], False)
+    assert ['drawing.txt'] in rows
+    assert ['cost.txt'] not in rows
+    assert ['note.txt'] not in rows
 
 
 def test_sale(world):
@@ -471,3 +509,16 @@ def test_reports(world):
             type='report')
         assert extension == 'pdf'
         assert content
+
+
+def test_disk_full(world):
+    "Nothing is kept of what cannot be stored, and what was before stays"
+    before = get_content()
+    with pytest.raises(OSError):
+        with server(tasks=False):
+            archive = Pool().get(FILE)(world.files["Normal"])
+            add(archive, 'drawing', b'stored')
+            with patch.object(
+                    FileStore, 'set', side_effect=OSError(28, "No space")):
+                add(archive, 'drawing', b'lost')
+    assert get_content() == before

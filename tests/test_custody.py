@@ -121,8 +121,10 @@ class VolumeTestCase(RetentionTestCase):
         archive = confirm()
         paper, other = add_paper(archive), add_paper(archive, name="Other")
         volume = create_volume()
-        with self.assertRaisesRegex(CustodyError, "no papers"):
+        with self.assertRaises(UserError):
             click('bind', volume, name="Arno", date=TODAY)
+        with self.assertRaisesRegex(CustodyError, "no papers"):
+            volume.__class__.bind([volume])
         volume = write(volume, title="Contracts")
         file(volume, paper)
         for name in ["Sven", "Audi"]:
@@ -133,11 +135,12 @@ class VolumeTestCase(RetentionTestCase):
             (volume.state, volume.bound_by.rec_name), ('bound', "Arno"))
         with self.assertRaisesRegex(CustodyError, "bound"):
             file(volume, other)
-        with self.assertRaisesRegex(CustodyError, "bound"):
-            click('bind', volume, name="Arno", date=TODAY)
-        with self.assertRaisesRegex(CustodyError, "bound"):
-            click('remove', volume.folios[0], name="Arno", date=TODAY)
         folio = volume.folios[0]
+        for button, record in [('bind', volume), ('remove', folio)]:
+            with self.assertRaises(UserError):
+                click(button, record, name="Arno", date=TODAY)
+            with self.assertRaisesRegex(CustodyError, "bound"):
+                getattr(record.__class__, button)([record])
         for check in [False, True]:
             for call in [
                     lambda: volume.__class__.write(
@@ -253,8 +256,6 @@ class LoanTestCase(RetentionTestCase):
         self.assertTrue(Volume(volume.id).lent)
         self.assertEqual(Volume.search([('lent', '=', True)]), [volume])
         with self.assertRaises(UserError):
-            lend(volume=volume.id)
-        with self.assertRaises(UserError):
             click('give_back', loan, name="Audi", date=TODAY)
         loan = click('give_back', loan, name="Arno", date=TODAY)
         self.assertEqual(
@@ -262,8 +263,10 @@ class LoanTestCase(RetentionTestCase):
         self.assertEqual(Volume.search([('lent', '=', True)]), [])
         self.assertEqual(get_events(loan), ['lend', 'return'])
         with self.assertRaisesRegex(CustodyError, "already"):
-            click('give_back', loan, name="Arno", date=TODAY)
+            loan.__class__.give_back([loan])
         lend(volume=volume.id)
+        with self.assertRaises(UserError):
+            lend(volume=volume.id)
 
     @with_company
     def test_refused(self):

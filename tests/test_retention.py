@@ -416,14 +416,16 @@ class DisposalTestCase(RetentionTestCase):
         self.assertEqual(disposal.state, 'proposed')
         with self.assertRaisesRegex(DisposalError, "already"):
             click('approve', disposal)
-        with self.assertRaises(DisposalError):
+        with self.assertRaises(UserError):
             click('execute', disposal)
+        with self.assertRaises(DisposalError):
+            disposal.__class__.execute([disposal])
         disposal = click('approve', disposal, name="Dirk")
         self.assertEqual(disposal.state, 'approved')
         self.assertEqual(
             [a.employee.rec_name for a in disposal.approvals],
             ["Dora", "Dirk"])
-        with self.assertRaises(DisposalError):
+        with self.assertRaises(UserError):
             click('approve', disposal, name="Dana")
         self.assertEqual(stored(archive), 2)
 
@@ -520,7 +522,7 @@ class DisposalTestCase(RetentionTestCase):
         disposal = disposal.__class__(disposal.id)
         self.assertEqual(disposal.state, 'cancelled')
         with self.assertRaises(DisposalError):
-            click('approve', disposal)
+            disposal.__class__.approve([disposal])
 
     @with_company
     def test_review(self):
@@ -540,7 +542,7 @@ class DisposalTestCase(RetentionTestCase):
         plan(action='review')
         archive = archived()
         with self.assertRaisesRegex(DisposalError, "Archived"):
-            click('propose_disposal', archive)
+            archive.__class__.propose_disposal([archive])
 
     @with_company
     def test_supplement(self):
@@ -559,7 +561,7 @@ class DisposalTestCase(RetentionTestCase):
         self.assertEqual([f.archive for f in disposal.files], [archive])
         self.assertEqual(Archive(supplement.id).state, 'due')
         with self.assertRaisesRegex(DisposalError, "supplement"):
-            click('propose_disposal', supplement)
+            Archive.propose_disposal([Archive(supplement.id)])
         for name in ["Dora", "Dirk"]:
             click('approve', disposal, name=name, date=late)
         erase(click('execute', disposal, date=late))

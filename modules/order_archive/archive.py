@@ -6,6 +6,7 @@ import unicodedata
 from collections import defaultdict
 
 from sql.aggregate import Count
+from sql.conditionals import Case
 from sql.operators import Concat, Equal
 
 from trytond import backend
@@ -100,6 +101,12 @@ class EvidenceMixin(ModelStorage):
             cls._deny_modification(mode, records)
 
     @classmethod
+    def export_data(cls, records, fields_names, header=False):
+        # The rules do not apply to the records that a client names
+        cls.read([r.id for r in records], ['id'])
+        return super().export_data(records, fields_names, header=header)
+
+    @classmethod
     def _deny_modification(cls, mode, records):
         raise AccessError(gettext(
                 f'order_archive.msg_evidence_{mode}',
@@ -138,6 +145,10 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         states={
             'invisible': ~Eval('supplements'),
             })
+    # The export of data takes a rule that looks into another model for true
+    confidential = fields.Function(
+        fields.Boolean("Confidential"),
+        'get_confidential', searcher='search_confidential')
     opened_at = fields.DateTime("Opened At", required=True, readonly=True)
     sale_number = fields.Char("Sale Number", readonly=True)
     sale_date = fields.Date("Sale Date", readonly=True)
@@ -194,7 +205,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             ('due', "Due for Disposal"),
             ('disposed', "Disposed"),
             ], "State", required=True, readonly=True, sort=False)
-
+    state_string = state.translated('state')
 
     @classmethod
     def __setup__(cls):
@@ -305,6 +316,13 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             'archived_by': self.archived_by.id if self.archived_by else None,
             'state': self.state,
             }
+
+    def get_confidential(self, name):
+        return bool(self.class_.confidential)
+
+    @classmethod
+    def search_confidential(cls, name, clause):
+        return [('class_.' + clause[0], *clause[1:])]
 
     @classmethod
     @without_check_access
@@ -557,6 +575,10 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             column, list({a.sale.id for a in archives}))
 
     @classmethod
+    def _get_reviewed(cls, archives):
+        return cls._get_with(archives, 'sale.review', ['approved'])
+
+    @classmethod
     def _get_amended(cls, archives):
         return cls._get_with(archives, 'sale.amendment', ['validated'])
 
@@ -760,7 +782,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             raise ArchiveError('\n'.join(
                     gettext('order_archive.msg_archive_incomplete',
                         archive=a.rec_name, sale=a.sale.rec_name,
-                        missing='; '.join(texts))
+                        missing=' '.join(texts))
                     for a, texts in problems.items() if texts))
         now = dt.datetime.now().replace(microsecond=0)
         by_company = defaultdict(list)
@@ -837,14 +859,24 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         "Update what the catalogue searches"
         archives = cls.browse(archives)
         texts = cls._get_search_texts(archives)
-        to_write = []
+        changed = {}
         for archive in archives:
             text = cls._format_search(texts[archive])
             if text != archive.search_text:
-                to_write.extend(([archive], {'search_text': text}))
-        if to_write:
-            with _recording():
-                cls.write(*to_write)
+                changed[archive.id] = text
+        if not changed:
+            return
+        # At once, and as no evidence is changed
+        table = cls.__table__()
+        transaction = Transaction()
+        transaction.connection.cursor().execute(*table.update(
+                [table.search_text],
+                [Case(*((table.id == i, t) for i, t in changed.items()))],
+                where=fields.SQL_OPERATORS['in'](table.id, list(changed))))
+        for models in transaction.cache.values():
+            for id_ in changed:
+                models.get(cls.__name__, {}).pop(id_, None)
+        transaction.counter += 1
 
     @classmethod
     def _format_search(cls, texts):
@@ -957,7 +989,10 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         ondelete='RESTRICT')
     kind = fields.Many2One(
         'order.archive.kind', "Kind", required=True, readonly=True,
-        ondelete='RESTRICT')
+        ondelete='RESTRICT',
+        domain=[
+            ('company', 'in', [Eval('company', -1), None]),
+            ])
     medium = fields.Selection([
             ('file', "File"),
             ('paper', "Paper Original"),
@@ -1000,6 +1035,8 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
     confidential = fields.Boolean(
         "Confidential", readonly=True,
         help="Only the group Order Archive Confidential sees it.")
+    secret = fields.Function(
+        fields.Boolean("Secret"), 'get_secret', searcher='search_secret')
     collected_at = fields.DateTime(
         "Collected At", required=True, readonly=True)
     collected_by = fields.Many2One(
@@ -1082,6 +1119,27 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Archive = pool.get('order.archive')
         return Archive.fields_get(['state'])['state']['selection']
+
+    def get_secret(self, name):
+        return bool(
+            self.confidential or self.kind.confidential
+            or self.archive.class_.confidential)
+
+    @classmethod
+    def search_secret(cls, name, clause):
+        _, operator, value = clause
+        domain = ['OR',
+            ('confidential', '=', True),
+            ('kind.confidential', '=', True),
+            ('archive.class_.confidential', '=', True),
+            ]
+        if (operator == '=') == bool(value):
+            return domain
+        return [
+            ('confidential', '=', False),
+            ('kind.confidential', '=', False),
+            ('archive.class_.confidential', '=', False),
+            ]
 
     def get_archive_state(self, name):
         return self.archive.state

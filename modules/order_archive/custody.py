@@ -20,7 +20,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .archive import EvidenceMixin, _isoformat, _recording, get_employee
 from .exceptions import CustodyError
-from .retention import _check_group, _need_employee, _raise
+from .retention import _allow, _need_employee, _raise
 
 # How long until somebody is reminded again
 _REMINDER = dt.timedelta(days=7)
@@ -498,7 +498,7 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
     def file(cls, volume, papers):
         """Give the papers, couples of item and number of leaves, the next
         folios of the volume"""
-        _check_group('group_archive')
+        _allow([volume, *(i for i, _ in papers)], 'group_archive')
         with without_check_access():
             cls._file(volume, papers)
 
@@ -563,7 +563,7 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
     @classmethod
     @ModelView.button
     def bind(cls, volumes):
-        _check_group('group_archive')
+        _allow(volumes, 'group_archive')
         with without_check_access():
             cls._bind(volumes)
 
@@ -585,9 +585,10 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
                         'bound_by': _need_employee(volume).id,
                         'bound_at': _now(),
                         }))
-        with _recording():
-            cls.write(*args)
-        Event.record('bind', cls.browse(volumes))
+        if args:
+            with _recording():
+                cls.write(*args)
+            Event.record('bind', cls.browse(volumes))
 
 
 class Folio(EvidenceMixin, ModelSQL, ModelView):
@@ -675,7 +676,7 @@ class Folio(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     @ModelView.button
     def remove(cls, folios):
-        _check_group('group_archive')
+        _allow(folios, 'group_archive')
         with without_check_access():
             cls._remove(folios)
 
@@ -1018,8 +1019,15 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
         "Return the query of the orders of whose files papers are lent"
         pool = Pool()
         Archive = pool.get('order.archive')
+        Contract = pool.get('sale.contract')
+        ContractLoan = pool.get('sale.contract.loan')
         Folio = pool.get('order.archive.folio')
         Item = pool.get('order.archive.item')
+        contract_loan = ContractLoan.__table__()
+        contract = Contract.__table__()
+        contracts = contract_loan.join(
+            contract, condition=contract_loan.contract == contract.id
+            ).select(contract.sale, where=contract_loan.state == 'lent')
         loan, archive = cls.__table__(), Archive.__table__()
         files = loan.join(
             archive, condition=loan.archive == archive.id
@@ -1034,7 +1042,7 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
             ).join(
                 archive, condition=item.archive == archive.id
             ).select(archive.sale, where=loan.state == 'lent')
-        return files | volumes
+        return files | volumes | contracts
 
     def ledger_values(self):
         return {
@@ -1115,7 +1123,7 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     @ModelView.button
     def give_back(cls, loans):
-        _check_group('group_archive')
+        _allow(loans, 'group_archive')
         with without_check_access():
             cls._give_back(loans)
 
@@ -1135,9 +1143,10 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
                         'received_by': _need_employee(loan).id,
                         'returned_at': _now(),
                         }))
-        with _recording():
-            cls.write(*args)
-        Event.record('return', cls.browse(loans))
+        if args:
+            with _recording():
+                cls.write(*args)
+            Event.record('return', cls.browse(loans))
 
     @classmethod
     @without_check_access

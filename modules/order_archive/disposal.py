@@ -17,7 +17,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .archive import EvidenceMixin, _isoformat, _recording, get_employee
 from .exceptions import DisposalError
-from .retention import _check_group, _has_text, _need_employee, _raise
+from .retention import _allow, _has_text, _need_employee, _raise
 
 _OPEN = ['proposed', 'approved']
 _APPROVALS = 2
@@ -172,6 +172,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
                     ('retention_action', 'in', ['dispose', 'review']),
                     ('retain_until', '<', today),
                     ('held', '=', False),
+                    ('lent', '=', False),
                     ('sale', 'not in', Archive._retained(today)),
                     ]))
         archives = Archive.search([
@@ -181,6 +182,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
                 ('retention_action', '=', 'dispose'),
                 ('retain_until', '<', today),
                 ('held', '=', False),
+                ('lent', '=', False),
                 ('id', 'not in', cls._listed()),
                 ])
         if archives:
@@ -197,7 +199,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def prepare(cls, archives):
         "Propose the disposal of the due files that somebody reviewed"
-        _check_group('group_archive_admin', 'group_archive_disposal')
+        _allow(archives, 'group_archive_admin', 'group_archive_disposal')
         with without_check_access():
             cls.lock()
             cls._need_due(archives)
@@ -334,9 +336,29 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     @ModelView.button
     def approve(cls, disposals):
-        _check_group('group_archive_disposal')
+        _allow(disposals, 'group_archive_disposal')
+        cls._check_visible(disposals)
         with without_check_access():
             cls._approve(disposals)
+
+    @classmethod
+    def _check_visible(cls, disposals):
+        "Check that the user sees all of what would be approved"
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        for disposal in disposals:
+            with without_check_access():
+                files = {
+                    f.archive.id for f in cls(disposal.id).files
+                    if f.state == 'listed'}
+            with check_access():
+                visible = Archive.search(
+                    [('id', 'in', list(files))], count=True)
+            if visible < len(files):
+                raise AccessError(gettext(
+                        'order_archive.msg_disposal_confidential',
+                        disposal=disposal.rec_name,
+                        number=len(files) - visible))
 
     @classmethod
     def _approve(cls, disposals):
@@ -391,7 +413,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     @ModelView.button
     def execute(cls, disposals):
-        _check_group('group_archive_disposal')
+        _allow(disposals, 'group_archive_disposal')
         with without_check_access():
             cls._execute(disposals)
 
@@ -430,6 +452,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
         cls.erase(cls.search([('state', '=', 'executing')]))
 
     @classmethod
+    @without_check_access
     def erase(cls, disposals):
         """Remove the content of the disposals from the storage
 
@@ -564,7 +587,7 @@ class File(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def exclude(cls, files, date, reason):
         "Take the files out of their disposals and keep them until the date"
-        _check_group('group_archive_disposal')
+        _allow(files, 'group_archive_disposal')
         with without_check_access():
             cls._exclude(files, date, reason)
 

@@ -16,7 +16,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .archive import EvidenceMixin, _isoformat, _recording, get_employee
 from .exceptions import HoldError, HoldValidationError
-from .retention import _check_group, _has_text, _need_employee, _raise
+from .retention import _allow, _check_group, _has_text, _need_employee, _raise
 
 _GROUPS = ['group_archive_admin', 'group_archive_disposal']
 _SCOPES = ['archives', 'parties', 'classes']
@@ -202,7 +202,7 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def end(cls, holds, reason):
         "Release the holds for the reason"
-        _check_group(*_GROUPS)
+        _allow(holds, *_GROUPS)
         with without_check_access():
             cls._end(holds, reason)
 
@@ -225,9 +225,10 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
                         'released_at': cls.default_placed_at(),
                         'release_reason': reason,
                         }))
-        with _recording():
-            cls.write(*args)
-        Event.record('release', cls.browse(holds))
+        if args:
+            with _recording():
+                cls.write(*args)
+            Event.record('release', cls.browse(holds))
 
     @classmethod
     def held(cls):
@@ -273,7 +274,8 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
             with without_check_access(), \
                     Transaction().set_context(active_test=False):
                 below = defaultdict(list)
-                for class_ in Class.search([('parent', 'child_of', held)]):
+                for class_ in Class.search(
+                            [('parent', 'child_of', list(held))]):
                     parent = class_
                     while parent:
                         if parent.id in held:

@@ -251,7 +251,6 @@ class Class(
     def copy(cls, classes, default=None):
         default = default.copy() if default is not None else {}
         default.setdefault('code', lambda data: f"{data['code']} (copy)")
-        default.setdefault('children', None)
         return super().copy(classes, default=default)
 
     @classmethod
@@ -437,6 +436,7 @@ class Requirement(sequence_ordered(), ModelSQL, ModelView):
     # Each but always has a method _get_<condition> of the file
     condition = fields.Selection([
             ('always', "Always"),
+            ('reviewed', "If Reviewed"),
             ('amended', "If Amended"),
             ('produced', "If Produced"),
             ('inspected', "If Inspected"),

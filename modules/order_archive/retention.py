@@ -12,7 +12,7 @@ from trytond.model import (
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .archive import _isoformat, _recording, get_employee
@@ -40,6 +40,20 @@ def _check_group(*names):
             raise AccessError(gettext(
                     'order_archive.msg_retention_group',
                     groups=', '.join(g.rec_name for g in groups)))
+
+
+def _allow(records, *names):
+    """Check that the user belongs to one of the groups and may read the
+    records: what follows is done without check of access"""
+    _check_group(*names)
+    if not Transaction().user:
+        return
+    by_model = defaultdict(list)
+    for record in records:
+        by_model[record.__class__].append(record.id)
+    with check_access():
+        for Model, ids in by_model.items():
+            Model.read(ids, ['id'])
 
 
 def _need_employee(record):
@@ -338,7 +352,7 @@ class Archive(metaclass=PoolMeta):
     @classmethod
     def lengthen(cls, archives, date, reason):
         "Keep the files until the date for the reason"
-        _check_group('group_archive_admin', 'group_archive_disposal')
+        _allow(archives, 'group_archive_admin', 'group_archive_disposal')
         with without_check_access():
             cls._lengthen(archives, date, reason)
 

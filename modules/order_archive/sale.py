@@ -27,7 +27,10 @@ class Sale(metaclass=PoolMeta):
         pool = Pool()
         Archive = pool.get('order.archive')
         texts = dict.fromkeys(map(int, sales))
-        archives = Archive.get(sales)
+        # What is confidential is told to those who see the file
+        archives = {
+            s: a for s, a in Archive.get(sales).items()
+            if not a.class_.confidential}
         missing = Archive.missing(list(archives.values()))
         for sale, archive in archives.items():
             texts[sale.id] = '\n'.join(missing.get(archive, [])) or None
