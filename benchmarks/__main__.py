@@ -17,6 +17,9 @@ MODULES = ['sale_order_review']
 # What our modules depend on
 STOCK = ['account_invoice', 'company', 'country', 'currency', 'party',
     'product', 'sale']
+# The rows that have databases of their own
+ARCHIVE = {
+    'archiving', 'collecting', 'fixity', 'chain', 'catalogue', 'export'}
 START = time.monotonic()
 COLUMNS = '{:<64} {:>10} {:>10} {:>6} {:>6}  {}'
 
@@ -76,9 +79,9 @@ def main():
     warnings.simplefilter('ignore', DeprecationWarning)
     with postgresql.run() as uri:
         postgresql.configure(uri)
-        from .archive import (
-            archiving, catalogue, chain, collecting, export, fixity)
+        from .archive import archiving, catalogue, chain, export, fixity
         from .changes import amendment, log, measures
+        from .collecting import collecting
         from .credit import exposure, gate
         from .grading import grading
         from .inbox import inbox
@@ -90,7 +93,7 @@ def main():
                 chain, catalogue, export]}
         if unknown := set(options.rows) - rows.keys():
             parser.error(f"unknown row: {', '.join(sorted(unknown))}")
-        set_up()
+        set_up(options.rows)
         results = []
         try:
             for name, row in rows.items():
@@ -106,7 +109,7 @@ def progress(text):
     print(f"==> {time.monotonic() - START:4.0f} s: {text}", flush=True)
 
 
-def set_up():
+def set_up(rows):
     from . import company, orders, server
 
     server.set_durable(False)
@@ -119,10 +122,11 @@ def set_up():
     server.copy('buttons', 'stock')
     server.load('buttons')
     server.run('buttons', orders.create_button_rule)
-    progress("Activate our modules")
-    server.activate('ours', MODULES)
-    server.run('ours', company.create_review)
-    server.copy('empty', 'ours')
+    if not rows or not ARCHIVE.issuperset(rows):
+        progress("Activate our modules")
+        server.activate('ours', MODULES)
+        server.run('ours', company.create_review)
+        server.copy('empty', 'ours')
     server.set_durable(True)
 
 

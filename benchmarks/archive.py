@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from statistics import quantiles
 
@@ -21,10 +22,9 @@ from trytond.transaction import Transaction
 
 from . import company
 from .measure import Result, alternate, compare, duration
-from .orders import reset, slices
+from .orders import slices
 from .postgresql import FOLDER
-from .server import (
-    Client, _execute, activate, copy, load, run, sql, vacuum)
+from .server import Client, _execute, activate, copy, load, run, sql, vacuum
 
 # The sizes of documents, in bytes
 DOCUMENT = 20_000
@@ -64,53 +64,6 @@ def archiving(options):
         yield Result(
             f"archive {options.archived} orders, each / of {SMALL}",
             durations[options.archived], durations[SMALL], 1.10)
-
-
-def collecting(options):
-    "Confirm and ship orders that have files"
-    names = ['collecting', 'collecting_stock']
-    with _database(names[0]) as ours:
-        copy(names[1], 'stock')
-        load(names[1])
-        sellers = {n: Client(n, 'seller') for n in names}
-        orders = {
-            n: company.copy_orders(n, 'small', options.batch) for n in names}
-        for name, ids in orders.items():
-            vacuum(name)
-            sellers[name]('sale.sale', 'quote', ids)
-
-        def confirm(name):
-            def measure(i):
-                if name == ours:
-                    _forget(name)
-                reset(name, orders[name], 'quotation')
-                return duration(
-                    sellers[name], 'sale.sale', 'confirm', orders[name])
-            return measure
-
-        yield compare(
-            f"confirm {options.batch} orders with files / stock", 1.15,
-            alternate(options.times, *map(confirm, names)))
-
-        shipments = {}
-        for name in names:
-            sellers[name]('sale.sale', 'process', orders[name])
-            shipments[name] = run(name, _pack, orders[name])
-
-        def ship(name):
-            def measure(i):
-                sql(name, "UPDATE stock_shipment_out SET state = 'packed'"
-                    " WHERE id = ANY(%s)", [shipments[name]])
-                sql(name, "UPDATE stock_move SET state = 'assigned'"
-                    " WHERE shipment = ANY(%s)", [
-                        [f'stock.shipment.out,{i}' for i in shipments[name]]])
-                return duration(
-                    run, name, _ship, shipments[name])
-            return measure
-
-        yield compare(
-            f"ship {options.batch} orders with files / stock", 1.15,
-            alternate(options.times, *map(ship, names)))
 
 
 def fixity(options):
@@ -195,10 +148,8 @@ def export(options):
 @contextmanager
 def _database(name):
     "A database with the archive, a seller who sees it and its own filestore"
-    copy(name, 'stock')
-    _execute(name, 'CREATE EXTENSION IF NOT EXISTS pg_trgm')
-    activate(name, ['order_archive'])
-    run(name, _set_up)
+    copy(name, _template())
+    load(name)
     before = config.get('database', 'path')
     with tempfile.TemporaryDirectory(
             prefix='archive-', dir=FOLDER) as folder:
@@ -207,6 +158,17 @@ def _database(name):
             yield name
         finally:
             config.set('database', 'path', before)
+
+
+@cache
+def _template():
+    "Return the name of a database with the archive"
+    name = 'archive'
+    copy(name, 'stock')
+    _execute(name, 'CREATE EXTENSION IF NOT EXISTS pg_trgm')
+    activate(name, ['order_archive'])
+    run(name, _set_up)
+    return name
 
 
 def _run(database, function, *args):
@@ -298,29 +260,6 @@ def _verify_documents():
     verification = _Run(owner)
     verification.verify_documents()
     assert verification.counts['documents'] and not verification.findings
-
-
-def _forget(database):
-    "Let the orders have no files"
-    sql(database, """
-        TRUNCATE order_archive, order_archive_item, order_archive_event,
-            order_archive_chain CASCADE""")
-
-
-def _pack(orders):
-    "Return the shipments of the orders, ready to go"
-    pool = Pool()
-    Shipment = pool.get('stock.shipment.out')
-    shipments = Shipment.search([])
-    Shipment.assign_force(shipments)
-    Shipment.pick(shipments)
-    Shipment.pack(shipments)
-    return [s.id for s in shipments]
-
-
-def _ship(ids):
-    Shipment = Pool().get('stock.shipment.out')
-    Shipment.do(Shipment.browse(ids))
 
 
 def _fill_ledger(database, number):

@@ -110,8 +110,10 @@ PEOPLE = [
         role="the colleague who signs large orders too and investigates new "
         "customers"),
     Person(
-        "Henrik Moe", 'LEGAL', head=True, login='legal', groups=_REVIEW,
-        role="signs for Legal where the terms are unusual"),
+        "Henrik Moe", 'LEGAL', head=True, login='legal',
+        groups=[*_REVIEW, 'order_archive.group_contract_seal'],
+        role="signs for Legal where the terms are unusual and keeps the seal "
+        "of the contracts"),
     Person(
         "Ingrid Solberg", 'GM', head=True, login='manager',
         groups=[*_SALES, *_REVIEW,

@@ -7,7 +7,9 @@ from trytond import backend
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
-from . import accounting, archive, company, grading, parties, products, review
+from . import (
+    accounting, archive, company, contracts, grading, parties, products,
+    review)
 from .server import NAME
 from .tools import run
 
@@ -40,6 +42,7 @@ STEPS = [
     ("Reviewing the orders of these days", review.create_current),
     ("Grading the customers", grading.create),
     ("Archiving the orders", archive.create),
+    ("Registering contracts", contracts.create),
     ]
 
 

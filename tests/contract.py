@@ -2,6 +2,7 @@
 
 "A company that registers its contracts, for tests inside the server"
 import datetime as dt
+from contextlib import contextmanager
 from decimal import Decimal
 
 from trytond.modules.account.tests.tools import create_chart
@@ -48,25 +49,41 @@ class ContractTestCase(TestCase):
             cls.modules, create_company, create_chart, create_people)
         cls.addClassCleanup(drop_db)
 
+    @contextmanager
+    def refused(self, exception, text=''):
+        "What raises the exception with the text is undone as by the server"
+        transaction = Transaction()
+        cursor = transaction.connection.cursor()
+        cursor.execute('SAVEPOINT refused')
+        with self.assertRaisesRegex(exception, text) as cm:
+            yield cm
+        cursor.execute('ROLLBACK TO SAVEPOINT refused')
+        for models in transaction.cache.values():
+            for records in models.values():
+                records.clear()
+        transaction.counter += 1
+
 
 def day(days):
     return TODAY + dt.timedelta(days=days)
 
 
-def click(name, button, *records):
-    "Click the button as the user with the name"
-    with as_user(name), Transaction().set_context(_check_access=True):
+def click(name, button, *records, check=True):
+    """Click the button as the user with the name
+
+    Unless the access is checked also those that the client does not show."""
+    with as_user(name), Transaction().set_context(_check_access=check):
         Model = Pool().get(records[0].__name__)
         getattr(Model, button)(Model.browse([r.id for r in records]))
 
 
-def write(name, record, **values):
+def write(name, record, /, **values):
     with as_user(name), Transaction().set_context(_check_access=True):
         Model = Pool().get(record.__name__)
         Model.write([Model(record.id)], values)
 
 
-def create(name, model, **values):
+def create(name, model, /, **values):
     with as_user(name), Transaction().set_context(_check_access=True):
         Model = Pool().get(model)
         record, = Model.create([values])

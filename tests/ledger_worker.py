@@ -62,11 +62,13 @@ def kill_at(statement):
     "Kill the process at the statement, before it for odd numbers, or after"
     if backend.name == 'postgresql':
         from psycopg import Connection
-        from trytond.backend.postgresql.database import (
-            LoggingCursor as Cursor)
+
+        from trytond.backend.postgresql.database import LoggingCursor
+        Cursor = LoggingCursor
     else:
-        from trytond.backend.sqlite.database import (
-            SQLiteConnection as Connection, SQLiteCursor as Cursor)
+        from trytond.backend.sqlite import database
+        Connection = database.SQLiteConnection
+        Cursor = database.SQLiteCursor
     count = 0
 
     def patch(cls, name):

@@ -23,8 +23,7 @@ from trytond.model.exceptions import AccessError
 from trytond.modules.order_archive import export as export_
 from trytond.modules.order_archive.exceptions import ArchiveError
 from trytond.modules.order_archive.export import Pruned, safe_name
-from trytond.modules.order_archive.verify import (
-    Tree, Verifier, Zip, leaf_hash)
+from trytond.modules.order_archive.verify import Tree, Verifier, Zip, leaf_hash
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 

@@ -254,7 +254,6 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     },
                 'close': {
                     'invisible': ~Eval('state').in_(_OPEN),
-                    'readonly': Eval('state') != 'complete',
                     'icon': 'tryton-archive',
                     'depends': ['state'],
                     },
@@ -316,6 +315,31 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             'archived_by': self.archived_by.id if self.archived_by else None,
             'state': self.state,
             }
+
+    @classmethod
+    def search_domain(cls, domain, active_test=None, tables=None):
+        """Deny to look for files by documents that are confidential, from
+        whatever model: Tryton leaves their rules aside"""
+        pool = Pool()
+        ModelData = pool.get('ir.model.data')
+        User = pool.get('res.user')
+
+        def get_names(domain):
+            if isinstance(domain, (list, tuple)) and domain:
+                if (isinstance(domain[0], str)
+                        and domain[0] not in {'AND', 'OR'}):
+                    yield domain[0].split('.', 1)[0]
+                else:
+                    for subdomain in domain:
+                        yield from get_names(subdomain)
+
+        if (Transaction().user and 'items' in get_names(domain)
+                and ModelData.get_id(
+                    'order_archive', 'group_archive_confidential')
+                not in User.get_groups()):
+            raise AccessError(gettext('order_archive.msg_archive_search'))
+        return super().search_domain(
+            domain, active_test=active_test, tables=tables)
 
     def get_confidential(self, name):
         return bool(self.class_.confidential)

@@ -434,7 +434,10 @@ class Archive(metaclass=PoolMeta):
         the database now, if there is anything"""
         Model = Pool().get(source.model)
         contents = {i: [] for i in ids}
-        for name, names in [(None, source.names), *source.lists.items()]:
+        parts = list(source.lists.items())
+        if source.names:
+            parts.insert(0, (None, source.names))
+        for name, names in parts:
             for sub_ids in grouped_slice(list(contents), 1000):
                 for id_, *values in cls._read(
                         Model, name, names, list(sub_ids)):
@@ -693,9 +696,8 @@ class Archive(metaclass=PoolMeta):
         pool = Pool()
         ActionReport = pool.get('ir.action.report')
         Record = pool.get('order.archive.record', type='report')
-        try:
-            Report = pool.get(source.report, type='report')
-        except KeyError:
+        reports = dict(pool.iterobject(type='report'))
+        if source.report not in reports:
             return Record.print(
                 record.company, record.__names__()['model'], record.rec_name,
                 [(None, [record], source.names)] + [
@@ -709,7 +711,8 @@ class Archive(metaclass=PoolMeta):
         data = {'model': source.model}
         if actions:
             data['action_id'] = actions[0].id
-        extension, content, _, _ = Report.execute([record.id], data)
+        extension, content, _, _ = reports[source.report].execute(
+            [record.id], data)
         expected = actions[0].extension if actions else None
         if expected and extension != expected:
             return extension, content, gettext(

@@ -18,11 +18,10 @@ from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, Id, If
 from trytond.report import Report
-from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import StateAction, Wizard
 
-from .archive import EvidenceMixin, _recording
+from .archive import EvidenceMixin, _recording, get_employee
 from .exceptions import (
     ContractError, ContractSignatureError, LoanError, MandateValidationError)
 
@@ -31,23 +30,6 @@ _LIVE = ['registered', 'signed', 'sealed', 'verified', 'deposited']
 # What has been signed and sealed
 _BINDING = ['sealed', 'verified', 'deposited']
 _ENDED = ['expired', 'terminated']
-
-
-def _get_employee(company):
-    """Return the employee of the user in the company, the current one if it
-    is there"""
-    pool = Pool()
-    User = pool.get('res.user')
-    transaction = Transaction()
-    with without_check_access():
-        user = User(transaction.user)
-        employees = [e for e in user.employees if e.company == company]
-        current = transaction.context.get(
-            'employee', user.employee.id if user.employee else None)
-        for employee in employees:
-            if employee.id == current:
-                return employee
-        return employees[0] if employees else None
 
 
 def _get_today(company):
@@ -355,6 +337,7 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
             ('expired', "Expired"),
             ('terminated', "Terminated"),
             ], "State", required=True, readonly=True, sort=False)
+    state_string = state.translated('state')
 
     @classmethod
     def __setup__(cls):
@@ -526,12 +509,10 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
     def get_searched(cls, contracts, names):
         values = {}
         for name in names:
-            ids = set()
-            for sub in grouped_slice(contracts):
-                ids.update(c.id for c in cls.search([
-                            (name, '=', True),
-                            ('id', 'in', [c.id for c in sub]),
-                            ]))
+            ids = {c.id for c in cls.search([
+                        (name, '=', True),
+                        ('id', 'in', [c.id for c in contracts]),
+                        ])}
             values[name] = {c.id: c.id in ids for c in contracts}
         return values
 
@@ -646,10 +627,8 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def copy(cls, contracts, default=None):
         default = default.copy() if default is not None else {}
-        for name in cls._fields:
-            if (name not in cls._editable or 'draft' not in cls._editable[name]
-                    ) and name != 'state':
-                default.setdefault(name)
+        for name in [*cls._get_evidence(), 'supplements']:
+            default.setdefault(name)
         return super().copy(contracts, default=default)
 
     # What can be changed
@@ -741,19 +720,15 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
         why the others are not"""
         problems = [
             gettext(f'order_archive.msg_contract_{message}',
-                contract=c.rec_name, state=c._state_name)
+                contract=c.rec_name, state=c.state_string)
             for c in contracts if c.state not in states]
         return [c for c in contracts if c.state in states], problems
-
-    @property
-    def _state_name(self):
-        return self.__names__('state', self)['value']
 
     @classmethod
     def _check_employees(cls, contracts, problems):
         "Return by company the employee of the user"
         employees = {
-            company: _get_employee(company)
+            company: get_employee(company)
             for company in {c.company for c in contracts}}
         problems.extend(
             gettext('order_archive.msg_contract_employee',
@@ -785,6 +760,15 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     contract=self.rec_name,
                     fields=', '.join(
                         self.__names__(n)['field'] for n in empty)))
+
+    def _check_supplemented(self, problems):
+        original = self.supplement_of
+        if original and original.state not in _BINDING:
+            problems.append(gettext(
+                    'order_archive.msg_contract_supplement_of',
+                    contract=self.rec_name,
+                    original=original.rec_name,
+                    state=original.state_string))
 
     @classmethod
     def _transit(cls, state, values, action=None):
@@ -826,12 +810,7 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
             if contract.sale.state in {'draft', 'cancelled'}:
                 problems.append(gettext(
                         'order_archive.msg_contract_sale_state', **values))
-            if (contract.supplement_of
-                    and contract.supplement_of.state not in _BINDING):
-                problems.append(gettext(
-                        'order_archive.msg_contract_supplement_of',
-                        original=contract.supplement_of.rec_name,
-                        state=contract.supplement_of._state_name, **values))
+            contract._check_supplemented(problems)
         reviews = cls._get_reviews(
             list({c.sale for c in contracts}), problems)
         if problems:
@@ -957,7 +936,8 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
         elif isinstance(value, dt.date):
             return Report.format_date(value)
         elif isinstance(value, Decimal):
-            return Report.format_currency(value, None, self.currency)
+            return Report.format_currency(
+                value, None, self.currency or self.sale.currency)
         return value
 
     @classmethod
@@ -1012,6 +992,7 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 problems.append(gettext(
                         'order_archive.msg_contract_no_signature',
                         contract=contract.rec_name))
+            contract._check_supplemented(problems)
             to_write[contract] = {
                 'sealed_on': contract._check_date(
                     'sealed_on', problems, signed),
@@ -1064,7 +1045,7 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
         for contract in contracts:
             values = {
                 'contract': contract.rec_name,
-                'state': contract._state_name,
+                'state': contract.state_string,
                 }
             if not contract.sealed_by:
                 problems.append(gettext(
@@ -1078,7 +1059,8 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     and contract.verification != 'none'):
                 problems.append(gettext(
                         'order_archive.msg_contract_not_verified', **values))
-            if not any(
+            # One that has ended is kept as it is
+            if contract.state != 'terminated' and not any(
                     s.side == 'counterparty' for s in contract.signatures):
                 problems.append(gettext(
                         'order_archive.msg_contract_counterparty', **values))
@@ -1369,7 +1351,7 @@ class Signature(EvidenceMixin, ModelSQL, ModelView):
         if self.side == 'own':
             return self.contract.state == 'registered'
         return (
-            self.contract.state in Contract._editable['signatures']
+            self.contract._is_editable('signatures')
             and not self.contract.deposited_at)
 
     @classmethod
@@ -1378,11 +1360,10 @@ class Signature(EvidenceMixin, ModelSQL, ModelView):
         Contract = pool.get('sale.contract')
         Event = pool.get('order.archive.event')
         super().on_modification(mode, signatures, field_names=field_names)
-        if not Transaction().context.get('_order_archive'):
-            contracts = Contract.browse({s.contract for s in signatures})
-            if mode == 'delete':
-                return
-            Event.record('change', contracts)
+        if (mode != 'delete'
+                and not Transaction().context.get('_order_archive')):
+            Event.record('change', Contract.browse({
+                        s.contract for s in signatures}))
 
     @classmethod
     def delete(cls, signatures):
@@ -1468,6 +1449,7 @@ class Mandate(ModelSQL, ModelView):
             ('legal', "Legal Representative"),
             ('mandated', "Mandated Signatory"),
             ], "Kind", required=True, sort=False)
+    kind_string = kind.translated('kind')
     start_date = fields.Date("From", required=True)
     end_date = fields.Date(
         "To", help="The last day. Leave empty until it is withdrawn.")
@@ -1534,13 +1516,10 @@ class Mandate(ModelSQL, ModelView):
         "Return by id of mandate the last day on which it was signed with"
         pool = Pool()
         Signature = pool.get('sale.contract.signature')
-        dates = {}
-        for sub in grouped_slice(mandates):
-            for signature in Signature.search([
-                        ('mandate', 'in', [m.id for m in sub]),
-                        ], order=[('date', 'ASC')]):
-                dates[signature.mandate.id] = signature.date
-        return dates
+        return {
+            s.mandate.id: s.date for s in Signature.search([
+                    ('mandate', 'in', [m.id for m in mandates]),
+                    ], order=[('date', 'ASC')])}
 
     def get_rec_name(self, name):
         return self.description
@@ -1556,12 +1535,16 @@ class Mandate(ModelSQL, ModelView):
     def description(self):
         "The text that is kept of it with a signature"
         values = {
-            'kind': self.__names__('kind', self)['value'],
+            'kind': self.kind_string,
             'employee': self.employee.rec_name,
             'document': self.document,
-            'start': Report.format_date(self.start_date),
-            'end': (
-                Report.format_date(self.end_date) if self.end_date else ''),
+            'period': gettext(
+                'order_archive.msg_mandate_period' if self.end_date
+                else 'order_archive.msg_mandate_from',
+                start=Report.format_date(self.start_date),
+                end=(
+                    Report.format_date(self.end_date)
+                    if self.end_date else None)),
             }
         if self.limit is None:
             return gettext('order_archive.msg_mandate', **values)
@@ -1685,7 +1668,7 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
                 Exclude(t,
                     (t.contract, Equal), (t.copy_number, Equal),
                     where=t.state == 'lent'),
-                'order_archive.msg_loan_lent_unique'),
+                'order_archive.msg_contract_loan_lent_unique'),
             ]
         cls._sql_indexes.update({
                 Index(t, (t.contract, Index.Equality())),
@@ -1725,7 +1708,7 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
         return [('contract.' + clause[0], *clause[1:])]
 
     def get_rec_name(self, name):
-        return gettext('order_archive.msg_loan_name',
+        return gettext('order_archive.msg_contract_loan_name',
             contract=self.contract.rec_name, copy=self.copy_number)
 
     @classmethod
@@ -1760,7 +1743,7 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
             employee = None
             if values.get('contract'):
                 with without_check_access():
-                    employee = _get_employee(
+                    employee = get_employee(
                         Contract(values['contract']).company)
             values.update(
                 state='lent', lent_by=employee.id if employee else None,
@@ -1777,7 +1760,6 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def validate(cls, loans):
-        super().validate(loans)
         problems = []
         lent = defaultdict(list)
         for other in cls.search([
@@ -1791,22 +1773,22 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
                 'copy': loan.copy_number,
                 }
             if not loan.contract.deposited_at:
-                message = 'msg_loan_not_deposited'
+                message = 'msg_contract_loan_not_deposited'
             elif not loan.lent_by:
                 message = 'msg_contract_employee'
                 values['company'] = loan.company.rec_name
             elif not 1 <= loan.copy_number <= loan.contract.originals:
-                message = 'msg_loan_copy'
+                message = 'msg_contract_loan_copy'
                 values['originals'] = loan.contract.originals
             elif loan.due_on < loan.lent_on:
-                message = 'msg_loan_due'
+                message = 'msg_contract_loan_due'
             elif loan.lent_on < loan.contract.deposited_on:
-                message = 'msg_loan_before_deposit'
+                message = 'msg_contract_loan_before_deposit'
             elif loan.lent_on > _get_today(loan.company):
-                message = 'msg_loan_future'
+                message = 'msg_contract_loan_future'
             elif (loan.state == 'lent'
                     and lent[loan.contract, loan.copy_number] != [loan]):
-                message = 'msg_loan_lent'
+                message = 'msg_contract_loan_lent'
                 values['borrower'] = ', '.join(
                     o.borrower.rec_name
                     for o in lent[loan.contract, loan.copy_number]
@@ -1816,6 +1798,8 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
             problems.append(gettext(f'order_archive.{message}', **values))
         if problems:
             raise LoanError('\n'.join(problems))
+        # The database knows less of why
+        super().validate(loans)
 
     @classmethod
     @ModelView.button
@@ -1824,10 +1808,10 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
         Event = pool.get('order.archive.event')
         loans = cls.browse(loans)
         problems = [
-            gettext('order_archive.msg_loan_returned',
+            gettext('order_archive.msg_contract_loan_returned',
                 loan=l.rec_name, date=Report.format_date(l.returned_on))
             for l in loans if l.state != 'lent']
-        employees = {c: _get_employee(c) for c in {l.company for l in loans}}
+        employees = {c: get_employee(c) for c in {l.company for l in loans}}
         problems.extend(
             gettext('order_archive.msg_contract_employee',
                 company=c.rec_name)
@@ -1877,7 +1861,7 @@ class CreateContract(Wizard):
     def _create(self, sale, **values):
         pool = Pool()
         Contract = pool.get('sale.contract')
-        employee = _get_employee(sale.company)
+        employee = get_employee(sale.company)
         if not employee:
             raise ContractError(gettext(
                     'order_archive.msg_contract_employee',
@@ -1902,7 +1886,7 @@ class CreateSupplement(CreateContract):
                     'order_archive.msg_contract_supplement_of',
                     contract=contract.rec_name,
                     original=contract.rec_name,
-                    state=contract._state_name))
+                    state=contract.state_string))
         for supplement in contract.supplements:
             if supplement.state == 'draft':
                 return supplement
@@ -2007,6 +1991,14 @@ class Archive(metaclass=PoolMeta):
                     ], order=[('id', 'ASC')]):
             by_sale[contract.sale].append(contract)
         return by_sale
+
+    @classmethod
+    def _get_open_states(cls):
+        return {
+            **super()._get_open_states(),
+            'sale.contract': [
+                'draft', 'registered', 'signed', 'sealed', 'verified'],
+            }
 
     @classmethod
     def _get_search_texts(cls, archives):

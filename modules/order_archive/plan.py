@@ -137,12 +137,14 @@ class Kind(PlanMixin, sequence_ordered(), ModelSQL, ModelView):
     def on_modification(cls, mode, kinds, field_names=None):
         pool = Pool()
         Archive = pool.get('order.archive')
+        Item = pool.get('order.archive.item')
         super().on_modification(mode, kinds, field_names=field_names)
         if mode == 'write' and 'confidential' in (field_names or []):
             # The names of what is confidential are not searched
             with without_check_access():
-                archives = Archive.search([
-                        ('items.kind', 'in', [k.id for k in kinds])])
+                archives = list({
+                        i.archive for i in Item.search([
+                                ('kind', 'in', [k.id for k in kinds])])})
             for sub_archives in grouped_slice(archives, 1000):
                 Archive.__queue__.update_search(list(sub_archives))
 

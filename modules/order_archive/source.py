@@ -88,10 +88,6 @@ class ShipmentOutReturn(Shipment, metaclass=PoolMeta):
     __name__ = 'stock.shipment.out.return'
 
 
-class ShipmentDrop(Shipment, metaclass=PoolMeta):
-    __name__ = 'stock.shipment.drop'
-
-
 class Invoice(SourceMixin, metaclass=PoolMeta):
     __name__ = 'account.invoice'
     _issued_by = {'payment': {'state', 'payment_lines'}}

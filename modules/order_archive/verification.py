@@ -10,7 +10,7 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.company_department.report import Document, Texts
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Eval
+from trytond.pyson import Eval, If
 from trytond.transaction import (
     Transaction, inactive_records, without_check_access)
 
@@ -26,7 +26,7 @@ LATE = dt.timedelta(days=1)
 
 class Verification(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.verification'
-    _rec_name = 'started_at'
+    _rec_name = 'hash'
 
     company = fields.Many2One(
         'company.company', "Company", required=True, readonly=True,
@@ -73,7 +73,7 @@ class Verification(EvidenceMixin, ModelSQL, ModelView):
     def view_attributes(cls):
         return super().view_attributes() + [
             ('/tree/field[@name="state"]', 'visual',
-                Eval('state') == 'broken', 'danger'),
+                If(Eval('state') == 'broken', 'danger', '')),
             ]
 
     def get_rec_name(self, name):
@@ -87,7 +87,9 @@ class Verification(EvidenceMixin, ModelSQL, ModelView):
     def models(cls):
         """Return the names of the models whose records are what the last
         entry of each tells"""
-        return ['order.archive', 'order.archive.item']
+        return [
+            'order.archive', 'order.archive.item', 'sale.contract',
+            'sale.contract.loan', 'sale.contract.mandate']
 
     @classmethod
     @without_check_access
