@@ -10,7 +10,7 @@ from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
-from trytond.tools import grouped_slice, reduce_ids
+from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
@@ -373,13 +373,14 @@ class Archive(metaclass=PoolMeta):
         cursor = Transaction().connection.cursor()
         holds = {a.id: [] for a in archives}
         table = cls.__table__()
-        for sub_ids in grouped_slice(list(holds)):
+        for sub_ids in grouped_slice(list(holds), 1000):
             held = Hold.held()
             cursor.execute(*table.join(
                     held, condition=table.sale == held.sale
                     ).select(
                         table.id, held.hold,
-                        where=reduce_ids(table.id, sub_ids),
+                        where=fields.SQL_OPERATORS['in'](
+                            table.id, list(sub_ids)),
                         order_by=[table.id, held.hold]))
             for id_, hold in cursor:
                 holds[id_].append(hold)
