@@ -17,7 +17,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .archive import EvidenceMixin, _isoformat, _recording, get_employee
 from .exceptions import DisposalError
-from .retention import _allow, _has_text, _need_employee, _raise
+from .retention import SecretMixin, _allow, _has_text, _need_employee, _raise
 
 _OPEN = ['proposed', 'approved']
 _APPROVALS = 2
@@ -479,7 +479,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
         Event.record('erase', cls.browse(disposals))
 
 
-class File(EvidenceMixin, ModelSQL, ModelView):
+class File(SecretMixin, EvidenceMixin, ModelSQL, ModelView):
     "A file that a disposal lists"
     __name__ = 'order.archive.disposal.file'
 

@@ -16,7 +16,8 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .archive import EvidenceMixin, _isoformat, _recording, get_employee
 from .exceptions import HoldError, HoldValidationError
-from .retention import _allow, _check_group, _has_text, _need_employee, _raise
+from .retention import (
+    SecretMixin, _allow, _check_group, _has_text, _need_employee, _raise)
 
 _GROUPS = ['group_archive_admin', 'group_archive_disposal']
 _SCOPES = ['archives', 'parties', 'classes']
@@ -288,7 +289,7 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
         return Union(*queries)
 
 
-class HoldArchive(EvidenceMixin, ModelSQL):
+class HoldArchive(SecretMixin, EvidenceMixin, ModelSQL):
     __name__ = 'order.archive.hold-order.archive'
 
     hold = fields.Many2One(
