@@ -20,7 +20,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .archive import EvidenceMixin, _isoformat, _recording, get_employee
 from .exceptions import CustodyError
-from .retention import _allow, _need_employee, _raise
+from .retention import SecretMixin, _allow, _need_employee, _raise
 
 # How long until somebody is reminded again
 _REMINDER = dt.timedelta(days=7)
@@ -591,9 +591,10 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
             Event.record('bind', cls.browse(volumes))
 
 
-class Folio(EvidenceMixin, ModelSQL, ModelView):
+class Folio(SecretMixin, EvidenceMixin, ModelSQL, ModelView):
     "The leaves of a volume on which a paper is"
     __name__ = 'order.archive.folio'
+    _secret = 'item.secret'
 
     volume = fields.Many2One(
         'order.archive.volume', "Volume", required=True, readonly=True,
@@ -859,7 +860,7 @@ class Move(EvidenceMixin, ModelSQL, ModelView):
             }
 
 
-class Loan(EvidenceMixin, ModelSQL, ModelView):
+class Loan(SecretMixin, EvidenceMixin, ModelSQL, ModelView):
     "A volume or the loose papers of a file that somebody has taken"
     __name__ = 'order.archive.loan'
 

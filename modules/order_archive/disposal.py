@@ -11,13 +11,13 @@ from trytond.model.exceptions import AccessError
 from trytond.modules.company_department.report import Document, Texts
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
-from trytond.tools import grouped_slice, reduce_ids
+from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .archive import EvidenceMixin, _isoformat, _recording, get_employee
 from .exceptions import DisposalError
-from .retention import _allow, _has_text, _need_employee, _raise
+from .retention import SecretMixin, _allow, _has_text, _need_employee, _raise
 
 _OPEN = ['proposed', 'approved']
 _APPROVALS = 2
@@ -479,7 +479,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
         Event.record('erase', cls.browse(disposals))
 
 
-class File(EvidenceMixin, ModelSQL, ModelView):
+class File(SecretMixin, EvidenceMixin, ModelSQL, ModelView):
     "A file that a disposal lists"
     __name__ = 'order.archive.disposal.file'
 
@@ -796,11 +796,11 @@ class Item(metaclass=PoolMeta):
         cursor = transaction.connection.cursor()
         table = cls.__table__()
         file_id = Column(table, cls.data.file_id)
-        for sub_archives in grouped_slice(archives):
+        for sub_archives in grouped_slice(archives, 1000):
             cursor.execute(*table.update(
                     [table.disposed_file_id, file_id, table.data],
                     [file_id, Null, Null],
-                    where=reduce_ids(
+                    where=fields.SQL_OPERATORS['in'](
                         table.archive, [a.id for a in sub_archives])
                     & (file_id != Null)))
         items = cls.search([
@@ -817,9 +817,10 @@ class Item(metaclass=PoolMeta):
         cursor = Transaction().connection.cursor()
         table = cls.__table__()
         prefix = cls.data.store_prefix
-        for sub_archives in grouped_slice(archives):
+        for sub_archives in grouped_slice(archives, 1000):
             where = (
-                reduce_ids(table.archive, [a.id for a in sub_archives])
+                fields.SQL_OPERATORS['in'](
+                    table.archive, [a.id for a in sub_archives])
                 & (table.disposed_file_id != Null))
             cursor.execute(*table.select(
                     table.disposed_file_id, where=where, order_by=[table.id]))

@@ -10,13 +10,14 @@ from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
-from trytond.tools import grouped_slice, reduce_ids
+from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .archive import EvidenceMixin, _isoformat, _recording, get_employee
 from .exceptions import HoldError, HoldValidationError
-from .retention import _allow, _check_group, _has_text, _need_employee, _raise
+from .retention import (
+    SecretMixin, _allow, _check_group, _has_text, _need_employee, _raise)
 
 _GROUPS = ['group_archive_admin', 'group_archive_disposal']
 _SCOPES = ['archives', 'parties', 'classes']
@@ -288,7 +289,7 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
         return Union(*queries)
 
 
-class HoldArchive(EvidenceMixin, ModelSQL):
+class HoldArchive(SecretMixin, EvidenceMixin, ModelSQL):
     __name__ = 'order.archive.hold-order.archive'
 
     hold = fields.Many2One(
@@ -373,13 +374,14 @@ class Archive(metaclass=PoolMeta):
         cursor = Transaction().connection.cursor()
         holds = {a.id: [] for a in archives}
         table = cls.__table__()
-        for sub_ids in grouped_slice(list(holds)):
+        for sub_ids in grouped_slice(list(holds), 1000):
             held = Hold.held()
             cursor.execute(*table.join(
                     held, condition=table.sale == held.sale
                     ).select(
                         table.id, held.hold,
-                        where=reduce_ids(table.id, sub_ids),
+                        where=fields.SQL_OPERATORS['in'](
+                            table.id, list(sub_ids)),
                         order_by=[table.id, held.hold]))
             for id_, hold in cursor:
                 holds[id_].append(hold)

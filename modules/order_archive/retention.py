@@ -8,7 +8,8 @@ from sql import Null
 
 from trytond.i18n import gettext
 from trytond.model import (
-    DeactivableMixin, Index, ModelSQL, ModelView, fields, sequence_ordered)
+    DeactivableMixin, Index, ModelSQL, ModelStorage, ModelView, fields,
+    sequence_ordered)
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If
@@ -75,6 +76,33 @@ def _raise(error, problems):
     "Raise the error with all the texts of the problems"
     if problems:
         raise error('\n'.join(problems))
+
+
+class SecretMixin(ModelStorage):
+    """What tells of a file or document that may be confidential
+
+    The rules use a field of the model itself, as those with the fields of
+    others hold when data are searched but not when they are exported."""
+    __slots__ = ()
+    _secret = 'archive.confidential'
+
+    secret = fields.Function(
+        fields.Boolean("Secret"), 'get_secret', searcher='search_secret')
+
+    @without_check_access
+    def get_secret(self, name):
+        value = self.__class__(self.id)
+        for name in self._secret.split('.'):
+            value = getattr(value, name) if value else None
+        return bool(value)
+
+    @classmethod
+    def search_secret(cls, name, clause):
+        _, operator, value = clause
+        domain = [(cls._secret, '=', True)]
+        if (operator == '=') == bool(value):
+            return domain
+        return [('id', 'not in', cls.search(domain, query=True))]
 
 
 class Retention(DeactivableMixin, sequence_ordered(), ModelSQL, ModelView):
