@@ -397,8 +397,9 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     'icon': 'tryton-forward',
                     'depends': ['state'],
                     },
+                # Shown before they can be done to tell what is missing
                 'seal': {
-                    'invisible': state != 'signed',
+                    'invisible': ~state.in_(['registered', 'signed']),
                     'icon': 'tryton-forward',
                     'depends': ['state'],
                     },
@@ -411,14 +412,11 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     },
                 'deposit': {
                     'invisible': ~(
-                        (state == 'verified')
-                        | ((state == 'sealed')
-                            & (Eval('verification') == 'none'))
+                        state.in_(['signed', 'sealed', 'verified'])
                         | (state.in_(_ENDED) & Bool(Eval('sealed_by'))
                             & ~Eval('deposited_at'))),
                     'icon': 'tryton-archive',
-                    'depends': [
-                        'state', 'verification', 'sealed_by', 'deposited_at'],
+                    'depends': ['state', 'sealed_by', 'deposited_at'],
                     },
                 'supplement': {
                     'invisible': (
