@@ -215,7 +215,8 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
         "Reason of the Change",
         states={
             'invisible': ~Eval('supplement_of'),
-            'required': Bool(Eval('supplement_of')),
+            'required': (
+                Bool(Eval('supplement_of')) & (Eval('state') != 'draft')),
             })
     supplements = fields.One2Many(
         'sale.contract', 'supplement_of', "Supplements", readonly=True,
@@ -808,6 +809,8 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
             if contract.sale.state in {'draft', 'cancelled'}:
                 problems.append(gettext(
                         'order_archive.msg_contract_sale_state', **values))
+            if contract.supplement_of:
+                contract._check_filled(['change_reason'], problems)
             contract._check_supplemented(problems)
         reviews = cls._get_reviews(
             list({c.sale for c in contracts}), problems)
