@@ -151,8 +151,9 @@ def test_source_without_access(clients):
         clients['wes']('account.invoice.read', [invoice], ['number'])
     items = clients['wes'](
         'order.archive.item.search_read',
-        [('archive.sale', '=', sale), ('source', '=',
-                f'account.invoice,{invoice}')], 0, None, None, ['data'])
+        [('archive.sale', '=', sale), ('state', '=', 'kept'),
+            ('source', '=', f'account.invoice,{invoice}')],
+        0, None, None, ['data'])
     assert len(items) == 2 and all(i['data'] for i in items)
     # The invoice of a user without access to the file
     with pytest.raises(Fault):
