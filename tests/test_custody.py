@@ -284,7 +284,7 @@ class LoanTestCase(RetentionTestCase):
         for name in ["Sven", "Audi"]:
             with self.assertRaises(AccessError):
                 lend(name=name, archive=archive.id)
-        loan = lend(archive=archive.id, state='returned')
+        loan = lend(archive=confirm().id, state='returned')
         self.assertEqual(loan.state, 'lent')
         for check in [False, True]:
             for call in [

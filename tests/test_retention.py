@@ -194,6 +194,8 @@ class HoldTestCase(RetentionTestCase):
         archive = archived()
         child, = Class.create([
                 {'code': 'C', 'name': "Child", 'parent': parent.id}])
+        # Lock before the parts of the test, which do not begin anew
+        self.assertEqual(propose(TODAY), [])
         Archive = archive.__class__
         for scope, held, other in [
                 ('archives', archive, None),
@@ -493,7 +495,7 @@ class DisposalTestCase(RetentionTestCase):
             with on(LATER), client(name):
                 File.exclude([file], date, reason)
         for values in [
-                {'name': "Arno"}, {'reason': ""}, {'date': TODAY}]:
+                {'name': "Arno"}, {'reason': ""}]:
             with self.subTest(**values), self.assertRaises(UserError):
                 take_out(**values)
         take_out()
@@ -508,6 +510,15 @@ class DisposalTestCase(RetentionTestCase):
         erase(click('execute', disposal.__class__(disposal.id)))
         self.assertEqual((stored(kept), stored(gone)), (2, 0))
         self.assertEqual(File(file.id).state, 'taken_out')
+
+    @with_company
+    def test_take_out_shorter(self):
+        File = Pool().get('order.archive.disposal.file')
+        plan()
+        archived()
+        disposal, = propose()
+        with on(LATER), client("Dora"), self.assertRaises(RetentionError):
+            File.exclude(disposal.files, TODAY, "Warranty")
 
     @with_company
     def test_take_out_all(self):
@@ -599,7 +610,11 @@ class DisposalTestCase(RetentionTestCase):
                     lambda: Disposal.delete([disposal]),
                     lambda: Disposal.copy([disposal]),
                     lambda: Disposal.create([{
-                                'number': "1", 'company': get_company().id}]),
+                                'number': "1",
+                                'company': get_company().id,
+                                'prepared_at': dt.datetime.now(),
+                                'state': 'approved',
+                                }]),
                     lambda: file.__class__.write([file], {
                             'archive': archive.id}),
                     lambda: file.__class__.delete([file]),
@@ -644,6 +659,7 @@ class DisposalTestCase(RetentionTestCase):
         plan()
         archives = [archived() for _ in range(2)]
         Archive = archives[0].__class__
+        Archive.get_disposal_problems(archives)
         counts = []
         for number in [1, 2]:
             files = Archive.browse(archives[:number])
