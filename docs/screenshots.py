@@ -107,7 +107,7 @@ def signoffs(client):
 def signoff(client):
     client.menu("Order Review", "My Sign-offs")
     client.open("Polarmat Foods")
-    client.size(900)
+    client.size(960)
     client.shoot('signoff')
 
 
@@ -153,7 +153,7 @@ def customer_file(client):
     client.menu("Customers", "Customers")
     client.click("All")
     client.open("Havbris Offshore")
-    client.size(900)
+    client.size(960)
     client.shoot('customer-file')
 
 

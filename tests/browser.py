@@ -85,7 +85,11 @@ class Client:
         "Open the record in the row with the text"
         row = self.tab.locator('.treeview tbody tr').filter(
             has_text=text).first
-        row.locator('td .widget:visible').first.dblclick()
+        widget = row.locator('td .widget:visible').first
+        box = widget.bounding_box()
+        # Not on the text, which can be a link to another record
+        widget.dblclick(
+            position={'x': box['width'] - 2, 'y': box['height'] / 2})
         self.wait()
 
     def size(self, height):

@@ -8,7 +8,7 @@ from trytond.model.modelview import AccessButtonError
 from trytond.modules.sale_order_review.exceptions import (
     ConditionError, SignoffError)
 from trytond.pool import Pool
-from trytond.pyson import PYSONDecoder
+from trytond.pyson import PYSONDecoder, PYSONEncoder
 from trytond.transaction import Transaction
 
 from .review import (
@@ -85,6 +85,45 @@ class ConditionTestCase(ReviewTestCase):
         self.assertEqual(Condition(condition.id).name, "Sample agreed")
         with client("Paul"):
             Condition.delete([condition])
+
+    @with_company
+    def test_prepare_payment(self):
+        "Test the line of a new condition has the payment if it is imposed"
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        Signoff = pool.get('sale.review.signoff')
+        for imposes_payment in [True, False]:
+            rule = create_rule(imposes_payment=imposes_payment)
+            signoff = get_signoff(self.submit(), "Production")
+            context = PYSONDecoder({
+                    'imposes_payment': signoff.imposes_payment,
+                    }).decode(PYSONEncoder().encode(
+                        Signoff.conditions.context))
+            with Transaction().set_context(context):
+                defaults = Condition.default_get(['imposes_payment'])
+            self.assertEqual(defaults, {'imposes_payment': imposes_payment})
+            rule.active = False
+            rule.save()
+
+    @with_company
+    def test_payment_term_name(self):
+        "Test the name follows the payment term unless somebody wrote it"
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        PaymentTerm = pool.get('account.invoice.payment_term')
+        first, second = PaymentTerm.create([{
+                    'name': name,
+                    'lines': [('create', [{'type': 'remainder'}])],
+                    } for name in ["A", "B"]])
+        condition = Condition(name=None, signoff=None)
+        for term in [first, second]:
+            condition.payment_term = term
+            condition.on_change_payment_term()
+            self.assertEqual(condition.name, f'Payment term "{term.name}"')
+        condition.name = "As agreed"
+        condition.payment_term = first
+        condition.on_change_payment_term()
+        self.assertEqual(condition.name, "As agreed")
 
     @with_company
     def test_evidence(self):

@@ -1,6 +1,11 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+from pathlib import Path
+
+import polib
 import pytest
+
+import trytond
 
 from tools import translations
 
@@ -45,3 +50,19 @@ def test_not_obsolete(templates, module):
     entries = translations.translated(module).values()
     obsolete = keys(e for es in entries for e in es) - keys(templates[module])
     assert_none(obsolete, "no longer used")
+
+
+@pytest.mark.parametrize('module', MODULES)
+def test_override(module):
+    "Strings of stock Tryton are translated only as long as it does not"
+    path = translations.po_path(module)
+    path = path.parent / 'override' / path.name
+    stock = Path(trytond.__file__).parent / 'modules'
+    for entry in polib.pofile(str(path)) if path.exists() else []:
+        context, name = entry.msgctxt.removesuffix('.').rsplit(':', 1)
+        original = polib.pofile(
+            str(stock / name / 'locale' / path.name)).find(
+                entry.msgid, msgctxt=f'{context}:')
+        assert original is not None, entry.msgctxt
+        assert not original.translated(), entry.msgctxt
+        assert entry.translated(), entry.msgctxt

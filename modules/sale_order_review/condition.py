@@ -10,7 +10,7 @@ from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If
 from trytond.report import Report
-from trytond.transaction import without_check_access
+from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import ConditionError, ConditionValidationError
 from .review import EvidenceMixin, _get_employee, _group_by_company, _recording
@@ -180,6 +180,11 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
     def on_change_with_currency(self, name=None):
         return self.signoff.currency if self.signoff else None
 
+    @classmethod
+    def default_imposes_payment(cls):
+        # The client does not know the sign-off of a new line yet
+        return Transaction().context.get('imposes_payment', False)
+
     @fields.depends('signoff', '_parent_signoff.imposes_payment')
     def on_change_with_imposes_payment(self, name=None):
         return self.signoff.imposes_payment if self.signoff else None
@@ -191,10 +196,15 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
             self.gate = 'confirm'
             self.department = (
                 self.signoff.department if self.signoff else None)
-            if not self.name:
-                self.name = gettext(
+            def get_name(payment_term):
+                return gettext(
                     'sale_order_review.msg_condition_name_payment_term',
-                    payment_term=self.payment_term.rec_name)
+                    payment_term=payment_term)
+            before, after = get_name('\n').split('\n')
+            name = self.name or ''
+            # The name of another term that was chosen before goes with it
+            if not name or (name.startswith(before) and name.endswith(after)):
+                self.name = get_name(self.payment_term.rec_name)
 
     @fields.depends(
         'advance', 'name', 'gate', 'currency', 'signoff',
