@@ -66,10 +66,10 @@ class ContractRegisterTestCase(ContractTestCase):
     @with_company
     def test_number_unique(self):
         "Test two registrations with one number are refused"
-        bring(create_contract(), 'registered')
+        first = bring(create_contract(), 'registered')
         Configuration = Pool().get('order.archive.configuration')
         sequence = Configuration(1).get_multivalue('contract_sequence')
-        sequence.number_next = 1
+        sequence.number_next = int(first.number)
         sequence.save()
         second = create_contract()
         with self.assertRaisesRegex(SQLConstraintError, "must be unique"):

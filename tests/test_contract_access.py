@@ -182,7 +182,7 @@ def test_read(world, contracts, loan, mandate):
                 continue
             seeing.add(login)
         readers = READERS
-        if model in {MANDATE, LOAN}:
+        if model == MANDATE:
             readers = READERS - {'sam'}
         assert seeing == readers, model
     for model in ids:

@@ -1740,16 +1740,40 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
         Contract = pool.get('sale.contract')
         # What the server knows better than who lends
         vlist = [v.copy() for v in vlist]
-        for values in vlist:
-            employee = None
-            if values.get('contract'):
-                with without_check_access():
-                    employee = get_employee(
-                        Contract(values['contract']).company)
-            values.update(
-                state='lent', lent_by=employee.id if employee else None,
-                returned_on=None, returned_to=None)
+        with without_check_access():
+            contracts = {
+                c.id: c for c in Contract.browse(list({
+                            v['contract'] for v in vlist
+                            if v.get('contract')}))}
+            for values in vlist:
+                employee = None
+                if contract := contracts.get(values.get('contract')):
+                    employee = get_employee(contract.company)
+                values.update(
+                    state='lent', lent_by=employee.id if employee else None,
+                    returned_on=None, returned_to=None)
+            # The database would not tell to whom
+            cls._check_lent(list(contracts), vlist)
         return super().create(vlist)
+
+    @classmethod
+    def _check_lent(cls, contracts, vlist):
+        lent = {
+            (l.contract.id, l.copy_number): l for l in cls.search([
+                    ('contract', 'in', contracts),
+                    ('state', '=', 'lent'),
+                    ])}
+        problems = [
+            gettext('order_archive.msg_contract_loan_lent',
+                contract=l.contract.rec_name,
+                copy=l.copy_number,
+                borrower=l.borrower.rec_name)
+            for l in (
+                lent.get((v.get('contract'), v.get('copy_number')))
+                for v in vlist)
+            if l]
+        if problems:
+            raise LoanError('\n'.join(problems))
 
     @classmethod
     def on_modification(cls, mode, loans, field_names=None):
@@ -1761,13 +1785,8 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def validate(cls, loans):
+        super().validate(loans)
         problems = []
-        lent = defaultdict(list)
-        for other in cls.search([
-                    ('contract', 'in', list({l.contract.id for l in loans})),
-                    ('state', '=', 'lent'),
-                    ]):
-            lent[other.contract, other.copy_number].append(other)
         for loan in loans:
             values = {
                 'contract': loan.contract.rec_name,
@@ -1787,20 +1806,11 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
                 message = 'msg_contract_loan_before_deposit'
             elif loan.lent_on > _get_today(loan.company):
                 message = 'msg_contract_loan_future'
-            elif (loan.state == 'lent'
-                    and lent[loan.contract, loan.copy_number] != [loan]):
-                message = 'msg_contract_loan_lent'
-                values['borrower'] = ', '.join(
-                    o.borrower.rec_name
-                    for o in lent[loan.contract, loan.copy_number]
-                    if o != loan)
             else:
                 continue
             problems.append(gettext(f'order_archive.{message}', **values))
         if problems:
             raise LoanError('\n'.join(problems))
-        # The database knows less of why
-        super().validate(loans)
 
     @classmethod
     @ModelView.button
