@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 DB ?=
+PORT ?=
+RESET ?=
 T ?=
 
 python = $(VENV)/bin/python
@@ -9,7 +11,8 @@ pip_options = --disable-pip-version-check --retries 2 --timeout 30
 .PHONY: help demo test bench docs lint translations clean
 
 help:
-	@echo "make demo [DB=postgresql]  serve a company to try the modules with"
+	@echo "make demo [DB=postgresql]  serve a company to try the modules with,"
+	@echo "  [PORT=8001] [RESET=yes]  on another port, with its data anew"
 	@echo "make test [T=expression]   run the tests, or those that match"
 	@echo "make bench                 compare the speed with stock Tryton"
 	@echo "make docs                  build the documentation"
@@ -18,7 +21,8 @@ help:
 	@echo "make clean                 remove what was generated"
 
 demo: $(VENV)/.installed-demo
-	@$(python) -m demo $(if $(DB),--database $(DB))
+	@$(python) -m demo $(if $(DB),--database $(DB)) \
+		$(if $(PORT),--port $(PORT)) $(if $(RESET),--reset)
 
 test: $(VENV)/.installed-all
 	@$(python) -m tests $(if $(T),-k "$(T)")

@@ -52,7 +52,10 @@ def inbox(options):
 
 
 class Inbox:
-    "What the client requests when the user opens the menu"
+    """What the client requests when the user opens the menu
+
+    It reads at once the hundred rows around those that it shows, with all the
+    columns of the view, also those that the user hides."""
 
     def __init__(self, database, login):
         self.client = Client(database, login)

@@ -53,6 +53,9 @@ def _enter(party, lines, days, values):
     if days:
         sale.sale_date = sale.quotation_date
     sale.channel = find('sale.channel', name=values.pop('channel', "E-Mail"))
+    if not days:
+        sale.contract_date = today()
+        sale.on_change_channel()
     if 'payment_term' in values:
         sale.payment_term = find(
             'account.invoice.payment_term', name=values.pop('payment_term'))

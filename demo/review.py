@@ -135,6 +135,18 @@ LATE = {
     "Trønder Maskin AS": 41,
     }
 
+# kind, text, source and with whom it was confirmed if it was said only
+REQUIREMENTS = [
+    ('stated', "Can be operated with gloves, at -25 °C.",
+        "Meeting in hall 3", None),
+    ('stated', "Delivered in two lots, one for each half of the line.",
+        "Telephone", "Ola Moen, maintenance"),
+    ('implied', "Stands hot water and lye, with which the line is cleaned.",
+        None, None),
+    ('statutory', "Conforms to the Machinery and the EMC Directive.",
+        "2006/42/EC, 2014/30/EU", None),
+    ('own', "48 hours of burn-in before shipment.", "Test plan", None),
+    ]
 # The login of who signs for a department, in this order
 SIGNATORIES = {
     'SALES': ['saleshead'],
@@ -166,6 +178,7 @@ def create_rules():
     create_sequences()
     Configuration = Pool().get('sale.configuration')
     Configuration.write([Configuration(1)], {
+            'entry_days': 3,
             'review_executing_departments': [
                 ('add', [find('company.department', code='PROD').id])],
             })
@@ -315,10 +328,20 @@ def create_returned():
 
 def create_second_round():
     "Finance wanted another payment term, the others need not sign again"
-    order = request(
+    order = Order(
         'sales', "Polarmat Foods AS", [('IP-24', 12), ('CP-00', 2)],
         description="Line control, hall 3", channel="Meeting",
-        payment_term="60 days")
+        payment_term="60 days", requirements=[{
+                'kind': kind,
+                'text': text,
+                'source': source,
+                'oral': bool(person),
+                'confirmed_how': 'telephone' if person else None,
+                'confirmed_with': person,
+                } for kind, text, source, person in REQUIREMENTS])
+    click([order], 'quote')
+    act(order.login, confirm_requirements, order.id)
+    submit([order])
     for department in ['SALES', 'PROD', 'RD']:
         sign([order], department)
     return_(
@@ -332,6 +355,14 @@ def create_second_round():
     click([order], 'quote')
     submit([order])
     backdate(order, working_days(1), due=today())
+
+
+def confirm_requirements(sale_id):
+    Requirement = Pool().get('sale.requirement')
+    Requirement.confirm(Requirement.search([
+                ('sale', '=', sale_id),
+                ('unconfirmed', '=', True),
+                ]))
 
 
 def create_imposed():

@@ -65,11 +65,11 @@ def check_port(host, port):
             raise DemoError(
                 f"Port {port} of {host} is taken by another program, maybe by "
                 "a demo that still runs. End that program, or choose another "
-                "port with --port.") from e
+                "port, such as make demo PORT=8001.") from e
         raise DemoError(
             f"The demo cannot listen on port {port} of {host} "
-            f"({e.strerror}). Choose another address with --host or another "
-            "port with --port.") from e
+            f"({e.strerror}). Choose another address or port, such as make "
+            "demo PORT=8001.") from e
 
 
 @contextmanager
@@ -160,8 +160,8 @@ class Server:
         except (OSError, RuntimeError, subprocess.SubprocessError) as e:
             raise DemoError(
                 f"PostgreSQL does not start in {_relative(data)}. Use the "
-                "demo without --database postgresql, or throw the data away "
-                "with --reset.", str(e)) from e
+                "demo without DB=postgresql, or throw its data away with "
+                "make demo DB=postgresql RESET=yes.", str(e)) from e
         self.uri = server.get_uri(database='')
         if not durable:
             self.uri += '&options=-csynchronous_commit%3Doff'
@@ -255,7 +255,7 @@ worker = {worker}
         lines = log.read_text(errors='replace').splitlines()
         return DemoError(
             f"{message}, see {_relative(log)}. Run the command again; if that "
-            "does not help, throw the data of the demo away with --reset. "
+            "does not help, throw the data of the demo away with RESET=yes. "
             "The log ends with:", '\n'.join(lines[-8:]))
 
 

@@ -148,8 +148,8 @@ def test_source_without_access(clients):
     invoice, = post_invoice(sale)
     pay(invoice)
     with pytest.raises(Fault):
-        clients['ada']('account.invoice.read', [invoice], ['number'])
-    items = clients['ada'](
+        clients['wes']('account.invoice.read', [invoice], ['number'])
+    items = clients['wes'](
         'order.archive.item.search_read',
         [('archive.sale', '=', sale), ('source', '=',
                 f'account.invoice,{invoice}')], 0, None, None, ['data'])

@@ -125,6 +125,7 @@ class ConditionTestCase(ReviewTestCase):
     def test_decide(self):
         "Test what the decisions ask for"
         pool = Pool()
+        Condition = pool.get('sale.review.condition')
         Signoff = pool.get('sale.review.signoff')
         create_rule(signatories='all')
         signoff = get_signoff(self.submit(), "Production")
@@ -140,6 +141,11 @@ class ConditionTestCase(ReviewTestCase):
         self.assertEqual(Signoff(signoff.id).state, 'pending')
         self.assertEqual(condition.state, 'open')
         self.assertIn('sigrid', get_notifications())
+        for user, can_close in [
+                ("Sigrid", True), ("Petra", True), ("Frida", False)]:
+            with self.subTest(user=user), client(user):
+                self.assertEqual(
+                    Condition(condition.id).can_close, can_close)
         approve(signoff, "Petra")
         self.assertEqual(Signoff(signoff.id).state, 'conditional')
         self.assertEqual(signoff.review.state, 'approved')

@@ -347,8 +347,9 @@ class ContractRegisterTestCase(ContractTestCase):
         with self.refused(UserError):
             create_contract(
                 contract.sale, supplement_of=early.id, change_reason="More")
-        with self.refused(UserError):
-            create_contract(contract.sale, supplement_of=contract.id)
+        bare = create_contract(contract.sale, supplement_of=contract.id)
+        with self.refused(ContractError, "Reason of the Change"):
+            click("Hugo", 'register', bare)
 
     @with_company
     def test_terminate(self):

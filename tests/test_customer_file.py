@@ -11,8 +11,8 @@ from trytond.modules.account.tests.tools import create_chart
 from trytond.modules.company.tests.tools import create_company
 from trytond.modules.company_department.tests.tools import create_user
 from trytond.modules.customer_grading.exceptions import (
-    FileApproveError, FileStateError, FileValidationError, InvestigationError,
-    ReplaceFileError)
+    FileAccessError, FileApproveError, FileStateError, FileValidationError,
+    InvestigationError, ReplaceFileError)
 from trytond.modules.customer_grading.investigation import Metric
 from trytond.modules.party.exceptions import EraseError
 from trytond.modules.sale_order_review.tests.tools import create_product
@@ -245,6 +245,44 @@ class FileTestCase(CustomerTestCase):
             Manager.create([{
                         'file': file.id, 'employee': nina.id,
                         'start_date': TODAY, 'end_date': TODAY - DAY}])
+
+    @with_company
+    def test_policy(self):
+        "Test who decides on credit decides what chooses the service policy"
+        pool = Pool()
+        File = pool.get('customer.file')
+        Party = pool.get('party.party')
+        file = create_file("Acme", kind='regular')
+
+        def write(name, **values):
+            with as_user(name), Transaction().set_context(_check_access=True):
+                File.write([File(file.id)], values)
+
+        def get_profile():
+            facts = Party.get_credit_facts(
+                get_company(), [file.party.id], ['profile'])[file.party.id]
+            return facts.kind, facts.market
+
+        write("Nina", market='international')
+        self.assertEqual(get_profile(), (None, None))
+        self.assertFalse(File(file.id).events)
+        approve_file(file, "Ivy", "Carl")
+        self.assertEqual(get_profile(), ('regular', 'international'))
+        for values in [{'kind': 'key'}, {'market': None, 'needs': "More"}]:
+            with self.assertRaisesRegex(FileAccessError, "Customer Credit"):
+                write("Nina", **values)
+        write("Nina", kind='regular', needs="More")
+        write("Carl", kind='key')
+        self.assertEqual(get_profile(), ('key', 'international'))
+        event = File(file.id).events[0]
+        self.assertEqual(
+            (event.kind, event.employee.rec_name, event.reason),
+            ('kind', "Carl", "Regular → Key"))
+        write("Carl", reason="Does not pay")
+        with as_user("Carl"):
+            File.suspend([File(file.id)])
+        with self.assertRaisesRegex(FileAccessError, "Customer Credit"):
+            write("Nina", kind='regular')
 
     @with_company
     def test_approve(self):

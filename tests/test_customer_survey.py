@@ -343,7 +343,9 @@ class SurveyTestCase(CareTestCase):
                 a.topic: (a.surveys, a.answers, a.score)
                 for a in Analysis.search([])}
             date, = {a.date for a in Analysis.search([])}
+            names = {a.rec_name for a in Analysis.search([])}
         self.assertEqual(date, dt.date.today().replace(day=1))
+        self.assertIn(f"Communication {date:%Y-%m}", names)
         self.assertEqual(scores, {
                 'communication': (2, 2, Decimal(100)),
                 'efficiency': (2, 2, Decimal('87.5')),

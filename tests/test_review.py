@@ -477,6 +477,57 @@ class ReviewsTestCase(ReviewTestCase):
             decision.rec_name, f"{sale.number} – Production – Paul")
 
     @with_company
+    def test_list(self):
+        "Test what a list of sign-offs reads at once is what each of them has"
+        Signoff = Pool().get('sale.review.signoff')
+        create_rule("Production", signatories='all')
+        create_rule("Finance")
+        create_rule("Sales", segregated=True)
+        product = get('product.product', "Touch Screen")
+        reviews = [
+            self.submit(create_sale([(product, i, 1000)]), user=user)
+            for i, user in enumerate(["Sven", "Paul", "Sven", "Sven"], 1)]
+        approve(get_signoff(reviews[0], "Production"), "Paul")
+        approve(get_signoff(reviews[0], "Finance"), "Frida")
+        signoffs = [s for r in reviews for s in r.signoffs]
+        names = [
+            'rec_name', 'party', 'party.rec_name', 'currency',
+            'untaxed_amount', 'round', 'state:string', 'responsible']
+        states = dict(Signoff.state.selection)
+        with as_user("Frida"):
+            for row, signoff in zip(
+                    Signoff.read([s.id for s in signoffs], names), signoffs):
+                review, sale = signoff.review, signoff.sale
+                with self.subTest(signoff=signoff.rec_name):
+                    self.assertEqual(row, {
+                            'id': signoff.id,
+                            'rec_name': (
+                                f'{sale.number} – {signoff.department.name}'),
+                            'party': sale.party.id,
+                            'party.': {
+                                'id': sale.party.id, 'rec_name': "Acme"},
+                            'currency': review.currency.id,
+                            'untaxed_amount': review.untaxed_amount,
+                            'round': 1,
+                            'state:string': states[signoff.state],
+                            'responsible': Signoff(signoff.id).responsible,
+                            })
+        responsible = {
+            (s.review, s.department.name): s.responsible for s in signoffs}
+        self.assertEqual(responsible[reviews[0], "Finance"], "Frida")
+        self.assertNotEqual(
+            responsible[reviews[0], "Production"],
+            responsible[reviews[1], "Production"])
+        self.assertNotEqual(
+            responsible[reviews[0], "Sales"],
+            responsible[reviews[1], "Sales"])
+        self.assertEqual(
+            [s.review for s in Signoff.search(
+                    [('department.name', '=', "Finance")],
+                    order=[('untaxed_amount', 'DESC')])],
+            reviews[::-1])
+
+    @with_company
     def test_sign_refused(self):
         "Test the messages of those who cannot sign"
         Signoff = Pool().get('sale.review.signoff')

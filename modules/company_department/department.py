@@ -123,6 +123,8 @@ class Department(tree(), DeactivableMixin, ModelSQL, ModelView):
         'company.department.signatories', context=False)
     _user_departments_cache = Cache(
         'company.department.user_departments', context=False)
+    _user_substitute_cache = Cache(
+        'company.department.user_substitute', context=False)
 
     @classmethod
     def __setup__(cls):
@@ -170,6 +172,7 @@ class Department(tree(), DeactivableMixin, ModelSQL, ModelView):
         "Forget who may sign, which must follow each change of it"
         cls._signatories_cache.clear()
         cls._user_departments_cache.clear()
+        cls._user_substitute_cache.clear()
 
     @classmethod
     def copy(cls, departments, default=None):
@@ -236,6 +239,25 @@ class Department(tree(), DeactivableMixin, ModelSQL, ModelView):
             for member in members:
                 departments[member.employee.id].add(member.department.id)
         return departments
+
+    @classmethod
+    def _is_user_substitute(cls):
+        "Return whether an employee of the user is a substitute today"
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Delegation = pool.get('company.department.delegation')
+        User = pool.get('res.user')
+        key = (tuple(User.get_employees() or []), Date.today())
+        substitute = cls._user_substitute_cache.get(key)
+        if substitute is None:
+            employees, today = key
+            with without_check_access(), _present():
+                substitute = bool(Delegation.search([
+                            ('substitute', 'in', list(employees)),
+                            _at(today),
+                            ], limit=1))
+            cls._user_substitute_cache.set(key, substitute)
+        return substitute
 
     @classmethod
     def get_mine(cls, departments, name):

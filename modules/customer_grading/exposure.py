@@ -19,7 +19,7 @@ from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import ExposureError
-from .file import CustomerMixin
+from .file import DECIDED_STATES, CustomerMixin
 
 # The limit of those who have more of the limit than this is nearly used up
 USAGE = Decimal('0.8')
@@ -392,13 +392,12 @@ class Party(metaclass=PoolMeta):
         pool = Pool()
         File = pool.get('customer.file')
         file = File.__table__()
+        decided = file.state.in_(DECIDED_STATES)
         yield file.select(
             *cls._credit_columns(
                 file.party, 'file', number=file.id, text=file.state,
-                **{
-                    text: getattr(file, name)
-                    for text, name in [('text2', 'kind'), ('text3', 'market')]
-                    if name in File._fields}),
+                text2=Case((decided, file.kind)),
+                text3=Case((decided, file.market))),
             where=(file.company == company.id)
             & fields.SQL_OPERATORS['in'](file.party, party_ids))
         Grade = pool.get('customer.grade')

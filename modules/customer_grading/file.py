@@ -33,6 +33,10 @@ from .exceptions import (
 # Of orders that count as business
 _ORDERED = ['confirmed', 'processing', 'done']
 _CONFIDENTIALITIES = ['normal', 'restricted', 'secret']
+# What chooses the service policy, once it is decided on
+DECIDED_STATES = ['approved', 'suspended']
+_POLICY_NAMES = {'kind', 'market'}
+_RECORDED_NAMES = {'confidentiality'} | _POLICY_NAMES
 
 
 def recording():
@@ -1129,6 +1133,7 @@ class File(Workflow, ModelSQL, ModelView):
                                 file=file.rec_name))
             if 'confidentiality' in values:
                 cls._check_confidentiality(files, values['confidentiality'])
+            cls._check_decided(files, values)
 
     @classmethod
     def _check_confidentiality(cls, files, value):
@@ -1149,6 +1154,26 @@ class File(Workflow, ModelSQL, ModelView):
                         file=file.rec_name))
 
     @classmethod
+    def _check_decided(cls, files, values):
+        "Check that the user may change what chooses the service policy"
+        pool = Pool()
+        Group = pool.get('res.group')
+        ModelData = pool.get('ir.model.data')
+        User = pool.get('res.user')
+        group = ModelData.get_id('customer_grading', 'group_customer_credit')
+        if group in User.get_groups():
+            return
+        for name in values.keys() & _POLICY_NAMES:
+            for file in files:
+                if (file.state in DECIDED_STATES
+                        and getattr(file, name) != values[name]):
+                    raise FileAccessError(gettext(
+                            'customer_grading.msg_file_policy',
+                            file=file.rec_name,
+                            group=Group(group).rec_name,
+                            **cls.__names__(name)))
+
+    @classmethod
     def create(cls, vlist):
         # Its managers are those who see it from the beginning
         with Transaction().set_context(_customer_file_new=True):
@@ -1159,22 +1184,26 @@ class File(Workflow, ModelSQL, ModelView):
     def write(cls, *args):
         pool = Pool()
         Event = pool.get('customer.file.event')
-        changed = []
+        changed = defaultdict(list)
         actions = iter(args)
         for files, values in zip(actions, actions):
-            if values.get('confidentiality'):
-                changed.extend(
-                    (f.id, f.confidentiality) for f in files
-                    if f.confidentiality != values['confidentiality'])
+            for name in values.keys() & _RECORDED_NAMES:
+                changed[name].extend(
+                    (f.id, getattr(f, name)) for f in files
+                    if getattr(f, name) != values[name]
+                    and (name not in _POLICY_NAMES
+                        or f.state in DECIDED_STATES))
         super().write(*args)
-        if changed:
+        for name, before in changed.items():
+            if not before:
+                continue
             with without_check_access():
-                names = dict(cls.fields_get(['confidentiality'])[
-                        'confidentiality']['selection'])
-                files = cls.browse([id_ for id_, _ in changed])
-                Event.record(files, 'confidentiality', {
-                        f: f'{names[b]} → {names[f.confidentiality]}'
-                        for f, (_, b) in zip(files, changed)})
+                names = dict(
+                    cls.fields_get([name])[name]['selection'])
+                files = cls.browse([id_ for id_, _ in before])
+                Event.record(files, name, {
+                        f: f'{names[b]} → {names[getattr(f, name)]}'
+                        for f, (_, b) in zip(files, before)})
 
     @classmethod
     def on_modification(cls, mode, files, field_names=None):
@@ -1529,6 +1558,8 @@ class Event(EvidenceMixin, FileMixin, ModelSQL, ModelView):
             ('draft', "Reset to Draft"),
             ('verify', "Verified"),
             ('confidentiality', "Confidentiality Changed"),
+            ('kind', "Kind Changed"),
+            ('market', "Market Changed"),
             ('replace', "Merged"),
             ], "What", required=True, readonly=True, sort=False)
     at = fields.DateTime("At", required=True, readonly=True)

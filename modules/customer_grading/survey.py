@@ -1062,6 +1062,7 @@ class SurveyAnalysis(ModelSQL, ModelView):
     company = fields.Many2One('company.company', "Company")
     date = fields.Date("Month")
     topic = fields.Selection(TOPICS, "Topic", sort=False)
+    topic_string = topic.translated('topic')
     surveys = fields.Integer("Surveys")
     answers = fields.Integer("Answers")
     score = fields.Numeric("Score", digits=_SCORE_DIGITS)
@@ -1074,6 +1075,9 @@ class SurveyAnalysis(ModelSQL, ModelView):
             ('topic', 'ASC'),
             ('id', 'ASC'),
             ]
+
+    def get_rec_name(self, name):
+        return f'{self.topic_string} {self.date:%Y-%m}'
 
     @classmethod
     def table_query(cls):

@@ -85,7 +85,7 @@ class Archive(metaclass=PoolMeta):
         cls._sql_indexes.add(
             Index(
                 t,
-                (Coalesce(t.collected_at, dt.datetime.min), Index.Range()),
+                (t.collected_at, Index.Range()),
                 where=t.state.in_(_COLLECTING)))
         cls._buttons.update({
                 'collect': {
@@ -595,8 +595,8 @@ class Archive(metaclass=PoolMeta):
         cursor.execute(*table.select(
                 table.id,
                 where=collecting
-                & (Coalesce(table.collected_at, dt.datetime.min)
-                    < yesterday)))
+                & ((table.collected_at < yesterday)
+                    | (table.collected_at == Null))))
         due = [id_ for id_, in cursor]
         if due:
             Collection.create([{'archive': i} for i in due])
@@ -642,6 +642,7 @@ class Archive(metaclass=PoolMeta):
         return failed
 
     @classmethod
+    @without_check_access
     def missing(cls, archives):
         pool = Pool()
         Collection = pool.get('order.archive.collection')
@@ -687,11 +688,12 @@ class Archive(metaclass=PoolMeta):
                         'confidential': getattr(
                             record, 'file_confidentiality', None)
                         not in {None, 'normal'},
-                        'render': partial(cls._render, source, record),
+                        'render': partial(
+                            cls._render, source, record, archive.company),
                         }
 
     @classmethod
-    def _render(cls, source, record):
+    def _render(cls, source, record, company):
         "Return the extension, the content and perhaps a remark"
         pool = Pool()
         ActionReport = pool.get('ir.action.report')
@@ -699,7 +701,7 @@ class Archive(metaclass=PoolMeta):
         reports = dict(pool.iterobject(type='report'))
         if source.report not in reports:
             return Record.print(
-                record.company, record.__names__()['model'], record.rec_name,
+                company, record.__names__()['model'], record.rec_name,
                 [(None, [record], source.names)] + [
                     (n, getattr(record, n), names)
                     for n, names in source.lists.items()

@@ -215,7 +215,8 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
         "Reason of the Change",
         states={
             'invisible': ~Eval('supplement_of'),
-            'required': Bool(Eval('supplement_of')),
+            'required': (
+                Bool(Eval('supplement_of')) & (Eval('state') != 'draft')),
             })
     supplements = fields.One2Many(
         'sale.contract', 'supplement_of', "Supplements", readonly=True,
@@ -397,8 +398,9 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     'icon': 'tryton-forward',
                     'depends': ['state'],
                     },
+                # Shown before they can be done to tell what is missing
                 'seal': {
-                    'invisible': state != 'signed',
+                    'invisible': ~state.in_(['registered', 'signed']),
                     'icon': 'tryton-forward',
                     'depends': ['state'],
                     },
@@ -411,14 +413,11 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     },
                 'deposit': {
                     'invisible': ~(
-                        (state == 'verified')
-                        | ((state == 'sealed')
-                            & (Eval('verification') == 'none'))
+                        state.in_(['signed', 'sealed', 'verified'])
                         | (state.in_(_ENDED) & Bool(Eval('sealed_by'))
                             & ~Eval('deposited_at'))),
                     'icon': 'tryton-archive',
-                    'depends': [
-                        'state', 'verification', 'sealed_by', 'deposited_at'],
+                    'depends': ['state', 'sealed_by', 'deposited_at'],
                     },
                 'supplement': {
                     'invisible': (
@@ -810,6 +809,8 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
             if contract.sale.state in {'draft', 'cancelled'}:
                 problems.append(gettext(
                         'order_archive.msg_contract_sale_state', **values))
+            if contract.supplement_of:
+                contract._check_filled(['change_reason'], problems)
             contract._check_supplemented(problems)
         reviews = cls._get_reviews(
             list({c.sale for c in contracts}), problems)

@@ -1,5 +1,6 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+from trytond.i18n import gettext
 from trytond.modules.company_department.report import Document, Texts
 from trytond.pool import Pool
 
@@ -62,11 +63,19 @@ class RecordTexts(Texts):
     def _get_value(self, record, name):
         value = super()._get_value(record, name)
         if record._fields[name]._type == 'dict' and value:
-            definition = record._fields[name].get_target()
+            pool = Pool()
+            Schema = pool.get(record._fields[name].schema_model)
             labels = {
-                d.name: d.string for d in definition.search([
-                        ('name', 'in', list(value))])}
+                d.name: d.string
+                for d in Schema.search([('name', 'in', list(value))])}
             return '\n'.join(
-                f'{labels.get(k, k)}: {self.format(v)}'
-                for k, v in value.items())
+                f'{labels.get(k, k)}: {self._format_entry(v)}'
+                for k, v in sorted(value.items()))
         return value
+
+    def _format_entry(self, value):
+        if isinstance(value, bool):
+            return gettext(
+                'company_department.msg_yes' if value
+                else 'company_department.msg_no')
+        return self.format(value)

@@ -25,7 +25,7 @@ class SourceMixin(ModelStorage):
                     Archive.issued(name, records)
 
 
-class Sale(SourceMixin, metaclass=PoolMeta):
+class Sale(metaclass=PoolMeta):
     __name__ = 'sale.sale'
 
     @classmethod
@@ -60,7 +60,7 @@ class Amendment(metaclass=PoolMeta):
         Archive.issued('order', sales, everything=True)
 
 
-class Review(SourceMixin, metaclass=PoolMeta):
+class Review(metaclass=PoolMeta):
     __name__ = 'sale.review'
 
     @classmethod

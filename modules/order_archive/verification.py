@@ -195,8 +195,8 @@ class _Run:
         self.company = company
         self.findings = []
         self.counts = defaultdict(int)
-        self.tree = Tree()
         self.hash = GENESIS
+        self.root = None
 
     def __call__(self):
         pool = Pool()
@@ -215,7 +215,7 @@ class _Run:
                         'started_at': started_at,
                         'ended_at': dt.datetime.now(),
                         'hash': self.hash,
-                        'root': self.tree.root(),
+                        'root': self.root,
                         **{name: self.counts[name] for name in [
                                 'entries', 'checkpoints', 'outside',
                                 'records', 'documents']},
@@ -246,14 +246,13 @@ class _Run:
         sizes = iter(sorted(checkpoints))
         size = next(sizes, None)
         good = 0
-        tree, previous, number = self.tree, GENESIS, 0
+        tree, previous, number = Tree(), GENESIS, 0
         for hash_, *values in Event.sealed(self.company):
             sequence = values[2]
             if sequence != number + 1:
                 self.find_missing(number + 1, sequence - 1)
-                # Keep the others in their places
-                for _ in range(sequence - number - 1):
-                    tree.add(leaf_hash(GENESIS))
+                # It would have other places
+                tree = None
             actual = entry_hash(values)
             if actual != hash_:
                 self.find('ledger', self.entry(sequence), 'altered',
@@ -263,15 +262,18 @@ class _Run:
                 self.find('ledger', self.entry(sequence), 'unchained',
                     archive=self.get_archive(values[5]),
                     resource=values[6])
-            tree.add(leaf_hash(actual))
+            if tree:
+                tree.add(leaf_hash(actual))
             previous, number = hash_, sequence
             while size is not None and size <= number:
-                if size == number:
-                    if self.compare(checkpoints[size], good):
-                        good = size
+                if size == number and self.compare(
+                        checkpoints[size], tree, good + 1, size):
+                    good = size
                 size = next(sizes, None)
             self.counts['entries'] += 1
         self.hash = previous
+        if tree:
+            self.root = tree.root()
         self.verify_head(number, previous, checkpoints)
 
     def get_checkpoints(self):
@@ -288,13 +290,13 @@ class _Run:
                 self.find('checkpoint', name, 'checkpoint_unreadable')
         return checkpoints
 
-    def compare(self, checkpoints, good):
+    def compare(self, checkpoints, tree, start, end):
         "Return whether the entries so far are those of the checkpoints"
-        sound, root = True, self.tree.root()
+        sound, root = True, tree.root() if tree else None
         for name, kept in checkpoints:
             if kept != root:
                 self.find('checkpoint', name, 'checkpoint_differs',
-                    start=good + 1, end=self.tree.size)
+                    start=start, end=end)
                 sound = False
         return sound
 

@@ -321,6 +321,7 @@ class Amendment(metaclass=PoolMeta):
                     ('amendment_line.amendment', 'in', [
                             a.id for a in amendments]),
                     ])}
+        amounts = Sale.get_review_untaxed_amounts(sales)
         plans = []
         for amendment, sale in zip(amendments, sales):
             old = before[amendment.sale]
@@ -331,7 +332,7 @@ class Amendment(metaclass=PoolMeta):
                     for i, v in after[sale][Line.__name__].items()},
                 }
             plan = Plan(
-                amendment, amendment.sale, sale.review_untaxed_amount, content,
+                amendment, amendment.sale, amounts[sale], content,
                 cls._filter_reasons(matching.get(sale, []), old, content),
                 values={
                     'before': snapshots.dumps(old),

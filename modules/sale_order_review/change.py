@@ -190,11 +190,13 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def _get_values(cls, differences, names):
-        changes = []
+        labels, changes = {}, []
         for Model, id_, line, name, before, after in differences:
             if name:
+                if (Model, name) not in labels:
+                    labels[Model, name] = Model.__names__(name)['field']
                 values = {
-                    'field': Model.__names__(name)['field'],
+                    'field': labels[Model, name],
                     'old': cls._format(names, Model, name, before),
                     'new': cls._format(names, Model, name, after),
                     }
@@ -223,8 +225,10 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
         for Model, _, line, name, before, after in differences:
             values = [(name, before), (name, after)] if name else []
             if line:
+                # The unit is told with all that the line is
                 values += [
-                    (n, line.get(n)) for n in ['product', 'unit']
+                    (n, line.get(n))
+                    for n in (['product'] if name else ['product', 'unit'])
                     if n in Model._fields]
             for name, value in values:
                 field = Model._fields[name]

@@ -108,10 +108,12 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
     imposes_payment = fields.Function(
         fields.Boolean("May Impose Payment Terms"),
         'on_change_with_imposes_payment')
+    can_close = fields.Function(
+        fields.Boolean("Can Close"), 'get_can_close')
     note = fields.Text(
         "Note",
         states={
-            'readonly': Eval('state') != 'open',
+            'readonly': ~Eval('can_close', False),
             },
         help="How the condition was met, or why it was waived.")
     closed_by = fields.Many2One(
@@ -226,6 +228,9 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
             *((f'/tree/field[@name="{name}"]', 'tree_invisible',
                     ~Eval('imposes_payment', True))
                 for name in ['payment_term', 'advance']),
+            ('/form//group[@id="buttons"]', 'states', {
+                    'invisible': ~Eval('can_close', False),
+                    }, ['can_close']),
             ]
 
     @classmethod
@@ -471,35 +476,23 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
             Sale.__queue__.process(sales)
 
     @classmethod
+    def get_can_close(cls, conditions, name):
+        result = {c.id: False for c in conditions}
+        for condition, employees, _ in cls._get_closers(
+                [c for c in conditions if c.state == 'open'],
+                ['department', 'signoff']):
+            employee = _get_employee(condition.company)
+            result[condition.id] = employee in employees
+        return result
+
+    @classmethod
     def _get_closing(cls, conditions, names):
         """Return by employee of the user the conditions, or raise
-        ConditionError if they may not close them
-
-        names are 'department' for those of the department that must do it and
-        'signoff' for those who could sign what asked for it. Who could not
-        sign because it is segregated closes nothing."""
-        pool = Pool()
-        Date = pool.get('ir.date')
-        Department = pool.get('company.department')
-        Signoff = pool.get('sale.review.signoff')
+        ConditionError if they may not close them"""
         closing = defaultdict(list)
         with without_check_access():
-            conditions = cls.browse(conditions)
-            members = Department.get_signatories(
-                {c.department for c in conditions}, Date.today())
-            signatories = Signoff._get_signatories(
-                list({c.signoff for c in conditions}))
-            excluded = Signoff._get_excluded([
-                    c.signoff for c in conditions if c.signoff.segregated])
-            for condition in conditions:
-                employees, departments = set(), set()
-                if 'department' in names:
-                    employees.update(members[condition.department.id])
-                    departments.add(condition.department)
-                if 'signoff' in names:
-                    employees.update(signatories[condition.signoff])
-                    departments.add(condition.signoff.department)
-                employees -= excluded.get(condition.signoff, set())
+            for condition, employees, departments in cls._get_closers(
+                    conditions, names):
                 employee = _get_employee(condition.company)
                 if employee not in employees:
                     raise ConditionError(gettext(
@@ -509,6 +502,39 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
                                     d.rec_name for d in departments))))
                 closing[employee].append(condition)
         return closing
+
+    @classmethod
+    @without_check_access
+    def _get_closers(cls, conditions, names):
+        """Return the conditions with the employees who may close them and
+        their departments
+
+        names are 'department' for those of the department that must do it and
+        'signoff' for those who could sign what asked for it. Who could not
+        sign because it is segregated closes nothing."""
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Department = pool.get('company.department')
+        Signoff = pool.get('sale.review.signoff')
+        closers = []
+        conditions = cls.browse(conditions)
+        members = Department.get_signatories(
+            {c.department for c in conditions}, Date.today())
+        signatories = Signoff._get_signatories(
+            list({c.signoff for c in conditions}))
+        excluded = Signoff._get_excluded([
+                c.signoff for c in conditions if c.signoff.segregated])
+        for condition in conditions:
+            employees, departments = set(), set()
+            if 'department' in names:
+                employees.update(members[condition.department.id])
+                departments.add(condition.department)
+            if 'signoff' in names:
+                employees.update(signatories[condition.signoff])
+                departments.add(condition.signoff.department)
+            employees -= excluded.get(condition.signoff, set())
+            closers.append((condition, employees, departments))
+        return closers
 
     @classmethod
     def get_open(cls, sales, gate, domain=()):

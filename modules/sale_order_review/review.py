@@ -51,7 +51,7 @@ class EvidenceMixin(ModelStorage):
         _, operator, value = clause
         if (operator == '=' and value) or (operator == '!=' and not value):
             return domain
-        return [('id', 'not in', cls.search(domain, query=True))]
+        return [('id', 'not in', cls.search(domain, order=[], query=True))]
 
 
 class Plan:
@@ -275,10 +275,11 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         "Return by record its review of the last round"
         if not records:
             return {}
+        rows = snapshots.select(
+            cls, ['id', 'origin', 'round'], 'origin', list(map(str, records)))
         last = {
-            r['origin']: r['id'] for r in cls.search_read([
-                    ('origin', 'in', list(map(str, records))),
-                    ], order=[('round', 'ASC')], fields_names=['origin'])}
+            r['origin']: r['id']
+            for r in sorted(rows, key=lambda r: r['round'])}
         records = [r for r in records if str(r) in last]
         # Read at once those that are used, in the order of the records
         return dict(zip(records, cls.browse([last[str(r)] for r in records])))
@@ -602,26 +603,19 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             context={
                 'company': Eval('company', -1),
                 },
-            depends={'company'}),
-        'get_sale_field', searcher='search_sale_field')
+            depends={'company'}))
     currency = fields.Function(
-        fields.Many2One('currency.currency', "Currency"),
-        'get_review_field')
+        fields.Many2One('currency.currency', "Currency"))
     untaxed_amount = fields.Function(Monetary(
-            "Untaxed", currency='currency', digits='currency'),
-        'get_review_field')
+            "Untaxed", currency='currency', digits='currency'))
     requested_by = fields.Many2One(
         'company.employee', "Requested By", required=True, readonly=True,
         ondelete='RESTRICT')
     entered_by = fields.Many2One(
         'res.user', "Entered By", readonly=True, ondelete='RESTRICT',
         help="The user who entered the order.")
-    requested_at = fields.Function(
-        fields.DateTime("Requested At"),
-        'get_review_field', searcher='search_review_field')
-    round = fields.Function(
-        fields.Integer("Round"),
-        'get_review_field', searcher='search_review_field')
+    requested_at = fields.Function(fields.DateTime("Requested At"))
+    round = fields.Function(fields.Integer("Round"))
     differences = fields.Function(
         fields.Text(
             "Differences",
@@ -672,7 +666,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         help="The department can impose a payment term, or an amount to be "
         "paid ahead, as a condition.")
     aspects = fields.MultiSelection(
-        'get_aspects', "Aspects", readonly=True,
+        'get_aspects', "Aspects", readonly=True, loading='lazy',
         help="What must not change for the sign-off to be carried over to the "
         "next round.\n"
         "Empty for all.")
@@ -828,6 +822,21 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 })
 
     @classmethod
+    def read(cls, ids, fields_names):
+        if 'state:string' not in fields_names:
+            return super().read(ids, fields_names)
+        # Name the states at once and not of each of the rows again
+        names = {'state', *fields_names} - {'state:string'}
+        rows = super().read(ids, list(names))
+        selection = cls.state.get_selection(cls, 'state', None)
+        for row in rows:
+            row['state:string'] = cls.state.get_selection_string(
+                selection, row['state'])
+            if 'state' not in fields_names:
+                del row['state']
+        return rows
+
+    @classmethod
     def get_signatories(cls):
         return cls._get_rule_selection('signatories')
 
@@ -871,26 +880,61 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         return []
 
     @classmethod
-    def get_review_field(cls, signoffs, names):
-        return _read_target(signoffs, 'review', names)
+    def column_party(cls, tables):
+        return cls._target_column(tables, 'sale', 'party')
 
     @classmethod
-    def search_review_field(cls, name, clause):
-        return [('review.' + clause[0], *clause[1:])]
+    def column_currency(cls, tables):
+        return cls._target_column(tables, 'review', 'currency')
+
+    @classmethod
+    def column_untaxed_amount(cls, tables):
+        return cls._target_column(tables, 'review', 'untaxed_amount')
+
+    @classmethod
+    def column_requested_at(cls, tables):
+        return cls._target_column(tables, 'review', 'requested_at')
+
+    @classmethod
+    def column_round(cls, tables):
+        return cls._target_column(tables, 'review', 'round')
+
+    @classmethod
+    def _target_column(cls, tables, field, name):
+        field = cls._fields[field]
+        target_tables = field._get_target_tables(tables, cls)
+        Target = field.get_target()
+        return Target._fields[name].sql_column(target_tables, Target)
+
+    @classmethod
+    def get_review_field(cls, signoffs, names):
+        return _read_target(signoffs, 'review', names)
 
     @classmethod
     def get_sale_field(cls, signoffs, names):
         return _read_target(signoffs, 'sale', names)
 
-    @classmethod
-    def search_sale_field(cls, name, clause):
-        return [('sale.' + clause[0], *clause[1:])]
-
     def get_sale_lines(self, name):
         return [l.id for l in self.sale.lines]
 
-    def get_rec_name(self, name):
-        return f'{self.sale.rec_name} – {self.department.rec_name}'
+    @classmethod
+    def get_rec_name(cls, signoffs, name):
+        pool = Pool()
+        Department = pool.get('company.department')
+        Sale = pool.get('sale.sale')
+        rows = snapshots.select(
+            cls, ['id', 'sale', 'department'], 'id', [s.id for s in signoffs])
+        # With what they are made of, so that not all of the sales is read
+        sales = {
+            s['id']: s['rec_name'] for s in Sale.read(
+                list({r['sale'] for r in rows}),
+                ['rec_name', 'number', 'reference'])}
+        departments = {
+            d['id']: d['rec_name'] for d in Department.read(
+                list({r['department'] for r in rows}), ['rec_name'])}
+        return {
+            r['id']: f"{sales[r['sale']]} – {departments[r['department']]}"
+            for r in rows}
 
     @classmethod
     def search_rec_name(cls, name, clause):
@@ -964,18 +1008,30 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def get_responsible(cls, signoffs, name):
-        with without_check_access():
-            signoffs = cls.browse(signoffs)
-            acting = cls._get_acting([
-                    s for s in signoffs if s.state in {'pending', 'waiting'}])
-            names = {}
-            for signoff in signoffs:
-                if signoff in acting:
-                    names[signoff.id] = _format_employees(acting[signoff])
-                else:
-                    decisions = (signoff.carried_from or signoff).decisions
-                    names[signoff.id] = ', '.join(
-                        d.signatory for d in decisions)
+        names, same, closed = {}, defaultdict(list), []
+        for row in snapshots.select(cls, [
+                    'id', 'state', 'signatories', 'company', 'department',
+                    'segregated', 'requested_by', 'entered_by',
+                    ], 'id', [s.id for s in signoffs]):
+            if row['state'] not in {'pending', 'waiting'}:
+                closed.append(row['id'])
+                continue
+            # Who can sign is the same for many of them
+            key = ['signatories', 'company', 'department']
+            if row['signatories'] in {'all', 'number'}:
+                key = ['id']
+            elif row['segregated']:
+                key += ['requested_by', 'entered_by']
+            same[tuple(row[n] for n in key)].append(row['id'])
+        signoffs = cls.browse([ids[0] for ids in same.values()])
+        acting = cls._get_acting(signoffs)
+        for signoff, ids in zip(signoffs, same.values()):
+            names.update(
+                dict.fromkeys(ids, _format_employees(acting[signoff])))
+        for signoff in cls.browse(closed):
+            names[signoff.id] = ', '.join(
+                d.signatory
+                for d in (signoff.carried_from or signoff).decisions)
         return names
 
     @classmethod
@@ -997,27 +1053,27 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     def search_can_sign(cls, name, clause):
         pool = Pool()
         Department = pool.get('company.department')
-        Date = pool.get('ir.date')
         Decision = pool.get('sale.review.decision')
-        Delegation = pool.get('company.department.delegation')
         User = pool.get('res.user')
         UserEmployee = pool.get('res.user-company.employee')
         employees = list(User.get_employees() or [])
-        with without_check_access():
-            users = [r.user.id for r in UserEmployee.search([
-                        ('employee', 'in', employees),
-                        ])]
-            own = [r.employee.id for r in UserEmployee.search([
-                        ('user', 'in', users),
-                        ])]
+        departments = Department._user_departments()
         decision = Decision.__table__()
         signoff = cls.__table__()
+        relation = UserEmployee.__table__()
+        users = relation.select(
+            relation.user,
+            where=fields.SQL_OPERATORS['in'](relation.employee, employees))
+        relation = UserEmployee.__table__()
+        own = relation.select(
+            relation.employee, where=relation.user.in_(users))
         # Only those that several sign are still pending once decided
         decided = signoff.join(
             decision, condition=decision.signoff == signoff.id
             ).select(
                 signoff.id,
                 where=(signoff.state == 'pending')
+                & fields.SQL_OPERATORS['in'](signoff.department, departments)
                 & signoff.signatories.in_(['all', 'number'])
                 & (fields.SQL_OPERATORS['in'](decision.employee, employees)
                     | fields.SQL_OPERATORS['in'](
@@ -1030,7 +1086,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                         Department._user_departments(heads=True)),
                     ], [
                     ('signatories', '!=', 'head'),
-                    ('department', 'in', Department._user_departments()),
+                    ('department', 'in', departments),
                     ]],
             ['OR',
                 ('segregated', '=', False), [
@@ -1039,17 +1095,12 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                     ]],
             ('id', 'not in', decided),
             ]
-        with without_check_access():
-            substitute = Delegation.search([
-                    ('substitute', 'in', employees),
-                    ('start_date', '<=', Date.today()),
-                    ('end_date', '>=', Date.today()),
-                    ], limit=1)
-            if substitute:
-                # Whether somebody can be acted for depends on the sign-off
+        if Department._is_user_substitute():
+            # Whether somebody can be acted for depends on the sign-off
+            with without_check_access():
                 signoffs = cls.search(domain)
                 can_sign = cls.get_can_sign(signoffs, name)
-                domain = [('id', 'in', [i for i, c in can_sign.items() if c])]
+            domain = [('id', 'in', [i for i, c in can_sign.items() if c])]
         return cls._search_boolean(clause, domain)
 
     @classmethod
@@ -1065,24 +1116,24 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         "Sign-offs of others on what the user requested, signed or will sign"
         pool = Pool()
         Department = pool.get('company.department')
+        Review = pool.get('sale.review')
         User = pool.get('res.user')
-        employees = list(User.get_employees() or [])
-        departments = Department._user_departments()
-        in_ = fields.SQL_OPERATORS['in']
         signoff = cls.__table__()
-        other = cls.__table__()
-        open_ = signoff.state.in_(['pending', 'waiting'])
-        concerned = signoff.join(
-            other, condition=other.review == signoff.review
+        review = Review.__table__()
+        concerned = review.join(
+            signoff, condition=signoff.review == review.id
             ).select(
-                signoff.id,
-                where=open_ & (
-                    in_(signoff.requested_by, employees)
-                    | in_(other.department, departments)))
+                review.id,
+                where=(review.state == 'open')
+                & fields.SQL_OPERATORS['in'](
+                    signoff.department, Department._user_departments()))
         return cls._search_boolean(clause, [
                 ('state', 'in', ['pending', 'waiting']),
                 ('can_sign', '=', False),
-                ('id', 'in', concerned),
+                ['OR',
+                    ('requested_by', 'in', list(User.get_employees() or [])),
+                    ('review', 'in', concerned),
+                    ],
                 ])
 
     @classmethod
@@ -1803,7 +1854,9 @@ class Decision(EvidenceMixin, ModelSQL, ModelView):
 def _read_target(records, field, names):
     "Return by name and by id of record what the target of the field has"
     Target = records[0]._fields[field].get_target()
-    targets = {r.id: getattr(r, field).id for r in records}
+    targets = {
+        r['id']: r[field]
+        for r in records[0].__class__.read([r.id for r in records], [field])}
     values = {v['id']: v for v in Target.read(
             list(set(targets.values())), names)}
     return {n: {i: values[t][n] for i, t in targets.items()} for n in names}

@@ -438,8 +438,8 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                 self.currency, amount, self.company.currency)
 
     @classmethod
-    def _get_review_amount(cls, sales):
-        # Every order is quoted and confirmed with it, also if no rule applies
+    def get_review_untaxed_amounts(cls, sales):
+        "Return by sale its untaxed amount as it is in the database"
         pool = Pool()
         Line = pool.get('sale.line')
         lines = defaultdict(list)
@@ -451,9 +451,15 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                     Decimal(str(row['quantity'] or 0))
                     * (row['unit_price'] or 0))
         return {
-            s: s._review_company_amount(sum(
-                    map(s.currency.round, lines[s.id]), Decimal(0)))
+            s: sum(map(s.currency.round, lines[s.id]), Decimal(0))
             for s in sales}
+
+    @classmethod
+    def _get_review_amount(cls, sales):
+        # Every order is quoted and confirmed with it, also if no rule applies
+        return {
+            s: s._review_company_amount(a)
+            for s, a in cls.get_review_untaxed_amounts(sales).items()}
 
     @classmethod
     def _get_review_margin(cls, sales):

@@ -16,7 +16,6 @@ from sql import Column
 
 from trytond import backend
 from trytond.model import fields
-from trytond.tools import cursor_dict
 from trytond.transaction import Transaction
 
 _EMPTY = [None, False, '', []]
@@ -51,10 +50,17 @@ def read(Model, names, key, ids):
     columns = {
         n for n in names
         if Model._fields[n].sql_type()
-        and not hasattr(Model._fields[n], 'get')
+        and not isinstance(Model._fields[n], (fields.Binary, fields.Function))
         and not getattr(Model._fields[n], 'translate', False)}
     rows = {r['id']: r for r in select(
             Model, {'id', key, *columns}, key, ids)}
+    for name in columns:
+        field = Model._fields[name]
+        if hasattr(field, 'get'):
+            values = field.get(
+                list(rows), Model, name, values=list(rows.values()))
+            for id_, row in rows.items():
+                row[name] = values[id_]
     others = []
     for name in names - columns:
         field = Model._fields[name]
@@ -84,7 +90,7 @@ def select(Model, names, key, ids):
     is one of the ids, in the order of their ids"""
     cursor = Transaction().connection.cursor()
     table = Model.__table__()
-    columns = []
+    names, columns = list(names), []
     for name in names:
         column = Column(table, name).as_(name)
         if backend.name == 'sqlite':
@@ -93,7 +99,7 @@ def select(Model, names, key, ids):
     cursor.execute(*table.select(*columns,
             where=fields.SQL_OPERATORS['in'](Column(table, key), ids),
             order_by=[table.id]))
-    return list(cursor_dict(cursor))
+    return [dict(zip(names, row)) for row in cursor]
 
 
 def dumps(snapshot):
