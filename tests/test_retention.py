@@ -657,11 +657,11 @@ class DisposalTestCase(RetentionTestCase):
     def test_queries(self):
         "Test the number of queries does not depend on that of the files"
         plan()
-        archives = [archived() for _ in range(2)]
+        archives = [archived() for _ in range(3)]
         Archive = archives[0].__class__
         Archive.get_disposal_problems(archives)
         counts = []
-        for number in [1, 2]:
+        for number in [2, 3]:
             files = Archive.browse(archives[:number])
             with count_queries() as queries:
                 Archive.get_disposal_problems(files)

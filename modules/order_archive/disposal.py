@@ -753,17 +753,17 @@ class Archive(metaclass=PoolMeta):
                         archive=archive.rec_name, hold=names[hold]))
         by_sale = {a.sale: a for a in archives}
         for archive in cls.family(archives):
-            message = None
+            message, values = None, {}
             if archive.state not in {'archived', 'due'}:
                 message = 'msg_disposal_not_due'
+                values['state'] = archive.__names__('state', archive)['value']
             elif (not archive.retain_until
                     or archive.retain_until >= today[archive.company]):
                 message = 'msg_disposal_retained'
             if message:
                 problems[by_sale[archive.sale]].append(gettext(
                         f'order_archive.{message}',
-                        archive=archive.rec_name,
-                        state=archive.__names__('state', archive)['value']))
+                        archive=archive.rec_name, **values))
         return problems
 
     @classmethod
