@@ -87,6 +87,7 @@ class Archive(metaclass=PoolMeta):
                 t,
                 (t.collected_at, Index.Range()),
                 where=t.state.in_(_COLLECTING)))
+        cls._related = None
         cls._buttons.update({
                 'collect': {
                     'invisible': ~Eval('state').in_(_COLLECTING),
@@ -373,7 +374,10 @@ class Archive(metaclass=PoolMeta):
         that belong to the sales, or of those with the ids"""
         cursor = Transaction().connection.cursor()
         couples = set()
-        if not (query := cls.related().get(name)):
+        if cls._related is None:
+            # They are always the same
+            cls._related = cls.related()
+        if not (query := cls._related.get(name)):
             return couples
         column, values = (
             (query.sale, sales) if ids is None else (query.id, ids))
