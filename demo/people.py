@@ -111,23 +111,28 @@ PEOPLE = [
         "customers"),
     Person(
         "Henrik Moe", 'LEGAL', head=True, login='legal',
-        groups=[*_REVIEW, 'order_archive.group_contract_seal'],
-        role="signs for Legal where the terms are unusual and keeps the seal "
-        "of the contracts"),
+        groups=[*_REVIEW, 'order_archive.group_contract_seal',
+            'order_archive.group_archive_disposal'],
+        role="signs for Legal where the terms are unusual, keeps the seal of "
+        "the contracts, and holds the files that are needed in a dispute"),
     Person(
         "Ingrid Solberg", 'GM', head=True, login='manager',
         groups=[*_SALES, *_REVIEW,
             'sale_order_review.group_review_release', *_GRADING,
             'order_archive.group_archive_waive',
-            'order_archive.group_archive_confidential'],
+            'order_archive.group_archive_confidential',
+            'order_archive.group_archive_disposal'],
         role="decides on thin margins and very large orders, releases in an "
-        "emergency, approves grading runs and waives documents"),
+        "emergency, approves grading runs and disposals, and waives "
+        "documents"),
     Person(
         "Torill Bakke", 'ARCH', head=True, login='archivist',
         groups=['sale.group_sale', 'order_archive.group_archive',
+            'order_archive.group_archive_disposal',
             'order_archive.group_contract'],
-        role="keeps the files of the orders: adds what is missing, archives "
-        "what is complete and finds it again"),
+        role="keeps the files of the orders and their contracts: adds what is "
+        "missing, archives what is complete, finds it again, and disposes of "
+        "it in the end"),
     Person(
         "Astrid Eide", login='auditor',
         groups=['sale_order_review.group_review_auditor',
