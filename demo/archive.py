@@ -53,7 +53,8 @@ def configure():
                 'action': 'dispose',
                 }])
     Class.create([{
-                'sequence': 10,
+                # Before those that match by country
+                'sequence': 5,
                 'code': 'SM',
                 'name': "Small Orders",
                 'parent': plan.id,
