@@ -6,7 +6,7 @@ from decimal import Decimal
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
-from .tools import act, find, progress, run, today
+from .tools import act, find, progress, ref, run, today
 
 # How many of the orders that are done and under way have a file
 DONE, RUNNING = 8, 3
@@ -36,11 +36,12 @@ def create():
 
 
 def configure():
-    "Keep the files of small orders for a shorter time than the others"
+    "Keep files, those of small orders for a shorter time than the others"
     pool = Pool()
     Class = pool.get('order.archive.class')
     Configuration = pool.get('order.archive.configuration')
     Retention = pool.get('order.archive.retention')
+    create_sequences()
     company = find('company.company')
     plan = find('order.archive.class', code='EQ')
     retention, = Retention.create([{
@@ -67,6 +68,17 @@ def configure():
     config.archivist = find('company.employee', rec_name="Torill Bakke")
     config.acceptance = 'document'
     config.save()
+
+
+def create_sequences():
+    Sequence = Pool().get('ir.sequence')
+    for name, prefix in [
+            ('archive', 'OF'), ('contract', 'CT'), ('disposal', 'DS')]:
+        Sequence.write(
+            [Sequence(ref(f'order_archive.sequence_{name}'))], {
+                'prefix': prefix,
+                'padding': 4,
+                })
 
 
 def open_files():

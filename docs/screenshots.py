@@ -50,8 +50,13 @@ PRINT = """async ([name, party]) => {
 
 def print_(client, picture, report, party, page):
     "Take the picture of the page of the report on the last order of the party"
-    data = base64.b64decode(
-        client.page.evaluate(PRINT, [f'sale.review.{report}', party]))
+    save_page(picture, base64.b64decode(
+            client.page.evaluate(PRINT, [f'sale.review.{report}', party])),
+        page)
+
+
+def save_page(picture, data, page):
+    "Take the picture of the page of the report"
     content = subprocess.run(
         ['pdftoppm', '-png', '-r', '80', '-f', str(page), '-l', str(page),
             '-'],
@@ -191,6 +196,54 @@ def pareto(client):
     client.shoot('pareto')
 
 
+def archive_file(client):
+    client.menu("Order Archive", "Order Files")
+    client.click("To Complete")
+    client.open("Øresund Displays")
+    client.size(680)
+    client.shoot('archive-file')
+
+
+def archive_catalogue(client):
+    client.menu("Order Archive", "Order Files")
+    client.click("All")
+    client.search("touch screen")
+    client.size(440)
+    client.shoot('archive-catalogue')
+
+
+def archive_contract(client):
+    client.menu("Order Archive", "Contracts", "Contracts")
+    client.click("All")
+    client.open("Havbris Offshore")
+    client.click("Signature and Seal")
+    client.size(680)
+    client.shoot('archive-contract')
+
+
+def archive_verification(client):
+    client.menu("Order Archive", "Integrity", "Verifications")
+    client.open("Nordlys Displays")
+    client.size(520)
+    client.shoot('archive-verification')
+
+
+def archive_disposal(client):
+    client.menu("Order Archive", "Retention", "Disposals")
+    client.click("All")
+    client.open("Disposed")
+    client.size(640)
+    client.shoot('archive-disposal')
+
+
+def archive_index(client):
+    client.menu("Order Archive", "Order Files")
+    client.click("All")
+    client.tab.locator('.treeview thead input[type=checkbox]').first.click()
+    data = client.print("Archive Index").path().read_bytes()
+    save_page('archive-index', data, 1)
+
+
 PICTURES = [
     ('sales', order),
     ('sales', submit),
@@ -209,6 +262,12 @@ PICTURES = [
     ('saleshead', grading_result),
     ('finance', held_order),
     ('saleshead', pareto),
+    ('archivist', archive_file),
+    ('archivist', archive_catalogue),
+    ('archivist', archive_index),
+    ('legal', archive_contract),
+    ('auditor', archive_verification),
+    ('manager', archive_disposal),
     ]
 
 
