@@ -748,10 +748,11 @@ class ItemTestCase(ArchiveTestCase):
 
         def count(number):
             archives = [confirm() for _ in range(number)]
+            contract = kind('contract')
             with count_queries() as queries:
                 Item.collect([{
                             'archive': a,
-                            'kind': kind('contract'),
+                            'kind': contract,
                             'name': 'x',
                             'source': f'ir.attachment,{i}',
                             'data': b'x',
@@ -896,20 +897,28 @@ class ItemTestCase(ArchiveTestCase):
         Archive = pool.get('order.archive')
         Party = pool.get('party.party')
         Replace = pool.get('party.replace', type='wizard')
+        Sale = pool.get('sale.sale')
         create_plan()
-        archive, item = create_archived()
+        archive = confirm()
+        item, = add(archive, 'contract')
+        # Stock Tryton does not merge the parties of posted moves
+        sale = Sale(archive.sale.id)
+        Sale.draft([sale])
+        Sale.cancel([sale])
+        archive = close(archive)
         values = Archive(archive.id).ledger_values()
         other = get('party.party', "Other")
         session, _, _ = Replace.create()
         replace = Replace(session)
         with Transaction().set_context(
                 active_model='party.party', active_id=archive.party.id,
-                active_ids=[archive.party.id]):
+                active_ids=[archive.party.id], _skip_warnings=True):
             replace.ask.source = archive.party
             replace.ask.destination = other
             replace.transition_replace()
         archive = Archive(archive.id)
-        self.assertEqual(archive.party, other)
+        self.assertEqual(
+            Archive.search([('party', '=', other.id)]), [archive])
         self.assertEqual(archive.party_name, "Acme")
         self.assertEqual(archive.ledger_values(), values)
         self.assertTrue(Party.search([('id', '=', other.id)]))
