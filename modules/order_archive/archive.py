@@ -5,8 +5,10 @@ import hashlib
 import unicodedata
 from collections import defaultdict
 
+from sql import Column
 from sql.aggregate import Count
 from sql.conditionals import Case
+from sql.functions import CurrentTimestamp
 from sql.operators import Concat, Equal
 
 from trytond import backend
@@ -23,6 +25,7 @@ from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
 from .exceptions import ArchiveError
+from .plan import get_country
 
 # The states in which a file takes documents
 _OPEN = ['collecting', 'complete']
@@ -49,6 +52,29 @@ def get_employee(company):
             if employee.id == id_:
                 return employee
         return employees[0] if employees else None
+
+
+def _insert(Model, values):
+    "Insert the records that nobody else writes at once, and return their ids"
+    transaction = Transaction()
+    database = transaction.database
+    table = Model.__table__()
+    cursor = transaction.connection.cursor()
+    columns = [table.create_uid, table.create_date, *(
+            Column(table, n) for n in values[0])]
+    returning = [table.id] if database.has_returning() else None
+    ids = []
+    for sub_values in grouped_slice(values, 1000):
+        rows = [
+            [transaction.user, CurrentTimestamp(), *v.values()]
+            for v in sub_values]
+        cursor.execute(*table.insert(columns, rows, returning))
+        if returning:
+            ids.extend(id_ for id_, in cursor)
+        else:
+            last = database.lastid(cursor)
+            ids.extend(range(last - len(rows) + 1, last + 1))
+    return ids
 
 
 def _isoformat(value):
@@ -168,7 +194,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
     products = fields.Function(
         fields.Many2Many('product.product', None, None, "Products"),
         'get_products', searcher='search_products')
-    search_text = fields.Text("Search Text", readonly=True, loading='lazy')
+    search_text = fields.Text("Search Text", readonly=True, loading='eager')
     items = fields.One2Many(
         'order.archive.item', 'archive', "Documents", readonly=True)
     done_on = fields.Date(
@@ -408,23 +434,26 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    def open(cls, sales):
+    def open(cls, sales, seal=True):
         """Open a file for each of the orders that has none which takes
         documents and return by sale the file that does.
 
         If a file has been closed already it is a supplement. Orders for which
-        the file plan has no class get none."""
+        the file plan has no class get none. Their products and contracts are
+        searched once documents are collected."""
         pool = Pool()
         Class = pool.get('order.archive.class')
         Configuration = pool.get('order.archive.configuration')
         Event = pool.get('order.archive.event')
         config = Configuration(1)
-        archives = cls.get(sales)
+        archives, last = {}, {}
+        for archive in cls.search([
+                    ('sale', 'in', list(map(int, sales))),
+                    ], order=[('id', 'ASC')]) if sales else []:
+            last[archive.sale] = archive
+            if archive.state in _OPEN:
+                archives[archive.sale] = archive
         to_open = [s for s in sales if s not in archives]
-        last = {
-            a.sale: a for a in cls.search([
-                    ('sale', 'in', list(map(int, to_open))),
-                    ], order=[('id', 'ASC')])} if to_open else {}
         classes = Class.get_classes([s for s in to_open if s not in last])
         classes.update((s, a.class_) for s, a in last.items())
         by_company = defaultdict(list)
@@ -436,18 +465,25 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         for company, c_sales in by_company.items():
             sequence = config.get_multivalue(
                 'archive_sequence', company=company.id)
-            files = [
-                cls(number=number, company=company, sale=sale,
-                    class_=classes[sale], supplement_of=last.get(sale),
-                    opened_at=now, state='collecting', **cls._get_copied(sale))
-                for number, sale in zip(
-                    sequence.get_many(len(c_sales)), c_sales)]
-            for file, texts in cls._get_search_texts(files).items():
-                file.search_text = cls._format_search(texts)
+            to_create = []
+            for number, sale in zip(
+                    sequence.get_many(len(c_sales)), c_sales):
+                values = {
+                    'number': number,
+                    'company': company.id,
+                    'sale': sale.id,
+                    'class_': classes[sale].id,
+                    'supplement_of': last[sale].id if sale in last else None,
+                    'opened_at': now,
+                    'state': 'collecting',
+                    **cls._get_copied(sale)}
+                values['search_text'] = cls._format_search(
+                    values[n] for n in cls._searched())
+                to_create.append(values)
             with _recording():
-                opened += cls.create([f._save_values() for f in files])
+                opened += cls.create(to_create)
         if opened:
-            Event.record('open', opened)
+            Event.record('open', opened, seal=seal)
             cls.set_done([
                     a.sale for a in opened
                     if a.sale.state in {'done', 'cancelled'}])
@@ -504,9 +540,10 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         with_file = {
             a.sale for a in cls.search([
                     ('sale', 'in', list(map(int, sales)))])}
-        archives = [
-            a for a in cls.open([s for s in sales if s in with_file]).values()
-            if a.done_on]
+        archives = list(
+            cls.open([s for s in sales if s in with_file]).values())
+        cls.update_search(archives)
+        archives = [a for a in cls.browse(archives) if a.done_on]
         if archives:
             with _recording():
                 cls.write(archives, {
@@ -669,8 +706,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
     def _get_exported(cls, archives):
         exported = set()
         for archive in cls._get_shipped(archives):
-            address = archive.company.party.address_get()
-            country = address.country if address else None
+            country = get_country(archive.company)
             shipment_address = archive.sale.shipment_address
             if (country and shipment_address and shipment_address.country
                     and shipment_address.country != country):
@@ -826,7 +862,9 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
     @ModelView.button
     def supplement(cls, archives):
         "Open a supplement for what comes after the files were archived"
-        cls.open([a.sale for a in archives if a.state not in _OPEN])
+        cls.update_search(list(cls.open([
+                        a.sale for a in archives
+                        if a.state not in _OPEN]).values()))
 
     @classmethod
     @ModelView.button_action('order_archive.wizard_upload')
@@ -907,6 +945,13 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         return _encode('\n'.join(dict.fromkeys(t for t in texts if t)))
 
     @classmethod
+    def _searched(cls):
+        "Return the names of the fields by which a file is found"
+        return [
+            'number', 'sale_number', 'reference', 'description', 'party_name',
+            'party_code']
+
+    @classmethod
     def _get_search_texts(cls, archives):
         """Return by file the list of texts by which it is found, without those
         of documents that are confidential"""
@@ -914,9 +959,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         Item = pool.get('order.archive.item')
         texts = {}
         for archive in archives:
-            texts[archive] = [
-                archive.number, archive.sale_number, archive.reference,
-                archive.description, archive.party_name, archive.party_code]
+            texts[archive] = [getattr(archive, n) for n in cls._searched()]
             for line in archive.sale.lines:
                 if line.product:
                     texts[archive] += [line.product.name, line.product.code]
@@ -1327,10 +1370,10 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
     def _changed(cls, items):
         pool = Pool()
         Archive = pool.get('order.archive')
-        archives = Archive.browse(list({i.archive for i in items}))
-        Archive.update_search(archives)
         # What collects does it when it has forgotten what it collected
         if not Transaction().context.get('_locked'):
+            archives = Archive.browse(list({i.archive for i in items}))
+            Archive.update_search(archives)
             Archive.update(archives)
 
     @classmethod

@@ -23,6 +23,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import (
     Transaction, TransactionError, without_check_access)
 
+from .archive import _insert
 from .exceptions import ArchiveError
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ def _undoing():
                 records.clear()
         # Forget also what the instances hold
         transaction.counter += 1
+        # As the task that seals may be gone
+        transaction.create_records.pop('order.archive.event', None)
         raise
     finally:
         cursor.execute('RELEASE SAVEPOINT order_archive')
@@ -493,8 +496,6 @@ class Archive(metaclass=PoolMeta):
         them collected after the transaction, or all that the files lack
 
         Costs no more than finding their files, if there are none."""
-        pool = Pool()
-        Collection = pool.get('order.archive.collection')
         if not records:
             return
         Model = records[0].__class__
@@ -503,7 +504,26 @@ class Archive(metaclass=PoolMeta):
         records = Model.search([
                 ('id', 'in', [r.id for r in records]),
                 *source.domain])
-        owners = cls.get_owners(records)
+        cls._remember(
+            name, source, records, cls.get_owners(records), everything)
+
+    @classmethod
+    @without_check_access
+    def confirmed(cls, sales):
+        """Open the files of the orders that are confirmed and remember what
+        is to be collected, with all that has been there before"""
+        # What collects has them sealed too
+        archives = cls.open(
+            [s for s in sales if s.state == 'confirmed'], seal=False)
+        source, = cls.sources()['order']
+        cls._remember(
+            'order', source, list(archives),
+            {str(s): [a] for s, a in archives.items()}, everything=True)
+
+    @classmethod
+    def _remember(cls, name, source, records, owners, everything):
+        pool = Pool()
+        Collection = pool.get('order.archive.collection')
         if not owners:
             return
         issues = cls.get_issues(
@@ -518,8 +538,15 @@ class Archive(metaclass=PoolMeta):
             for archive in owners[str(record)]]
         archives = {a for r in owners.values() for a in r}
         if everything:
-            values.extend({'archive': a.id} for a in archives)
-        Collection.create(values)
+            values.extend({
+                    'archive': a.id,
+                    'collector': None,
+                    'source': None,
+                    'source_name': None,
+                    'issue': None,
+                    } for a in archives)
+        if values:
+            _insert(Collection, values)
         cls._queue(archives)
 
     @classmethod
@@ -581,7 +608,10 @@ class Archive(metaclass=PoolMeta):
     @classmethod
     def collect_pending(cls, archives):
         "Collect what is to be collected for the files"
+        pool = Pool()
+        Event = pool.get('order.archive.event')
         cls._run(archives)
+        Event.seal_archives(archives)
 
     @classmethod
     def collect_due(cls):
@@ -642,6 +672,7 @@ class Archive(metaclass=PoolMeta):
         if not archives:
             return []
         failed = _Run(archives, names).run()
+        cls.update_search(archives)
         cls.update(archives)
         return failed
 

@@ -167,6 +167,13 @@ class ConfigurationArchive(CompanyValueMixin, ModelSQL):
             ], "Settlement", sort=False)
 
     @classmethod
+    def on_modification(cls, mode, values, field_names=None):
+        pool = Pool()
+        Class = pool.get('order.archive.class')
+        super().on_modification(mode, values, field_names=field_names)
+        Class._plan_cache.clear()
+
+    @classmethod
     def default_archive_days(cls):
         return 10
 

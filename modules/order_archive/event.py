@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from functools import reduce
 
 from sql import Cast, Column, Null
 from sql.aggregate import Max, Min
@@ -13,7 +14,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
-from .archive import EvidenceMixin, _recording
+from .archive import EvidenceMixin, _insert, _recording
 from .verify import FIELDS, FORMAT, GENESIS, entry_hash
 
 # How many entries are sealed in a transaction
@@ -102,13 +103,14 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
                 })
 
     @classmethod
-    def record(cls, action, records, details=None):
+    def record(cls, action, records, details=None, seal=True):
         """Record in the ledger what happened to the records and their values
         since
 
         records are of one model that has ledger_values, company and archive,
         details return by record a dictionary of what is to be told besides.
-        The events are sealed into the chain after the transaction."""
+        The events are sealed into the chain after the transaction, unless it
+        is left to what collects."""
         pool = Pool()
         User = pool.get('res.user')
         Employee = pool.get('company.employee')
@@ -144,13 +146,26 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
                                 'values': record.ledger_values(),
                                 }),
                         })
-            first = not transaction.create_records[cls.__name__]
-            with _recording():
-                events = cls.create(values)
+            events = cls.browse(_insert(cls, values))
+            created = transaction.create_records[cls.__name__]
             # One task seals what the transaction records
-            if first:
+            if seal and not created:
                 cls.__queue__.seal_later([events[0]])
+            created.extend(e.id for e in events)
         return events
+
+    @classmethod
+    def seal_archives(cls, archives):
+        "Have the events of the files sealed unless it is already asked for"
+        if Transaction().create_records[cls.__name__]:
+            return
+        with without_check_access():
+            events = cls.search([
+                    ('archive', 'in', [a.id for a in archives]),
+                    ('sequence', '=', None),
+                    ], limit=1)
+        if events:
+            cls.__queue__.seal_later(events)
 
     @classmethod
     def seal_later(cls, events):
@@ -199,18 +214,19 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
         if len(rows) == SEAL:
             cls.__queue__.seal_later(cls.browse([rows[-1][0]]))
 
-
     @classmethod
-    def sealed(cls, company, names=None):
-        """Yield by number the values of the entries of the company, by default
-        the hash and what it is made of"""
-        names = names or ['hash', *FIELDS]
+    def sealed(cls, company, names):
+        """Yield by number the values of the entries of the company, the name
+        text standing for what is hashed"""
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
+        columns = [
+            cls._get_text(table) if n == 'text' else Column(table, n)
+            for n in names]
         last = 0
         while True:
             cursor.execute(*table.select(
-                    table.sequence, *(Column(table, n) for n in names),
+                    table.sequence, *columns,
                     where=(table.company == company.id)
                     & (table.sequence > last),
                     order_by=table.sequence.asc, limit=SLICE))
@@ -220,6 +236,15 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
             if len(rows) < SLICE:
                 break
             last = rows[-1][0]
+
+    @classmethod
+    def _get_text(cls, table):
+        """Return the expression of the text that is hashed
+
+        To read its columns one by one takes longer than to hash them."""
+        return reduce(
+            lambda text, column: Concat(Concat(text, '\n'), column),
+            [Coalesce(Cast(Column(table, f), 'VARCHAR'), '') for f in FIELDS])
 
     @classmethod
     def entries(cls, company, numbers):

@@ -6,6 +6,7 @@ from decimal import Decimal
 from sql.conditionals import Coalesce
 from sql.operators import Equal
 
+from trytond.cache import Cache
 from trytond.i18n import gettext
 from trytond.model import (
     DeactivableMixin, Exclude, Index, MatchMixin, ModelSQL, ModelView, Unique,
@@ -28,6 +29,15 @@ def _parents(records):
             ids.add(record.id)
             record = record.parent
     return ids
+
+
+def get_country(company):
+    "Return the country of the first address of the company, if it is known"
+    pool = Pool()
+    Address = pool.get('party.address')
+    for address in Address.search(
+            [('party', '=', company.party.id)], limit=1):
+        return address.country
 
 
 class PlanMixin(DeactivableMixin, ModelSQL):
@@ -202,6 +212,9 @@ class Class(
         fields.Many2One('currency.currency', "Currency"),
         'on_change_with_currency')
 
+    # By company the ids of its file plan and of the classes below
+    _plan_cache = Cache('order.archive.class.plan', context=False)
+
     @classmethod
     def __setup__(cls):
         super().__setup__()
@@ -276,29 +289,18 @@ class Class(
         It is the one that is reached from the plan of the company when the
         first child that matches is followed at each step. Sales of companies
         without plan, or that do not match it, have none."""
-        pool = Pool()
-        Configuration = pool.get('order.archive.configuration')
-        config = Configuration(1)
         classes = {}
         by_company = defaultdict(list)
         for sale in sales:
             by_company[sale.company].append(sale)
         for company, c_sales in by_company.items():
-            plan = config.get_multivalue('plan', company=company.id)
-            if not plan:
+            used = cls._get_plan(company)
+            if not used:
                 continue
+            plan = used[0]
             children = defaultdict(list)
-            used = [plan]
-            for class_ in cls.search([
-                        ('parent', 'child_of', [plan.id], 'parent'),
-                        ('id', '!=', plan.id),
-                        ['OR',
-                            ('company', '=', None),
-                            ('company', '=', company.id),
-                            ],
-                        ]):
+            for class_ in used[1:]:
                 children[class_.parent].append(class_)
-                used.append(class_)
             names = {
                 value for name, value in cls.criteria().items()
                 # Not in {None, False}, which holds 0
@@ -318,6 +320,34 @@ class Class(
                 if found:
                     classes[sale] = found
         return classes
+
+    @classmethod
+    def _get_plan(cls, company):
+        "Return the file plan of the company and the classes below it, if any"
+        pool = Pool()
+        Configuration = pool.get('order.archive.configuration')
+        ids = cls._plan_cache.get(company.id)
+        if ids is None:
+            ids = []
+            plan = Configuration(1).get_multivalue('plan', company=company.id)
+            if plan:
+                ids.append(plan.id)
+                ids.extend(c.id for c in cls.search([
+                            ('parent', 'child_of', [plan.id], 'parent'),
+                            ('id', '!=', plan.id),
+                            ('active', '=', True),
+                            ['OR',
+                                ('company', '=', None),
+                                ('company', '=', company.id),
+                                ],
+                            ]))
+            cls._plan_cache.set(company.id, ids)
+        return cls.browse(ids)
+
+    @classmethod
+    def on_modification(cls, mode, classes, field_names=None):
+        super().on_modification(mode, classes, field_names=field_names)
+        cls._plan_cache.clear()
 
     @classmethod
     def get_patterns(cls, sales, names):
@@ -353,8 +383,7 @@ class Class(
 
     @classmethod
     def _get_abroad(cls, sales):
-        address = sales[0].company.party.address_get()
-        country = address.country if address else None
+        country = get_country(sales[0].company)
         return {
             s: not (country and s.shipment_address
                 and s.shipment_address.country == country)

@@ -42,7 +42,7 @@ class Sale(metaclass=PoolMeta):
         pool = Pool()
         Archive = pool.get('order.archive')
         super().confirm(sales)
-        Archive.open([s for s in sales if s.state == 'confirmed'])
+        Archive.confirmed(sales)
 
     @classmethod
     def do(cls, sales):

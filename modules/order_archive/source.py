@@ -29,15 +29,6 @@ class Sale(metaclass=PoolMeta):
     __name__ = 'sale.sale'
 
     @classmethod
-    @ModelView.button
-    def confirm(cls, sales):
-        pool = Pool()
-        Archive = pool.get('order.archive')
-        super().confirm(sales)
-        # With all that has been there before its file
-        Archive.issued('order', sales, everything=True)
-
-    @classmethod
     def do(cls, sales):
         pool = Pool()
         Archive = pool.get('order.archive')

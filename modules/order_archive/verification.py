@@ -16,7 +16,7 @@ from trytond.transaction import (
 
 from .archive import EvidenceMixin, _recording
 from .event import canonical
-from .verify import GENESIS, Tree, entry_hash, leaf_hash
+from .verify import FIELDS, GENESIS, Tree, leaf_hash, text_hash
 
 # How many records are compared at once
 SLICE = 500
@@ -247,21 +247,19 @@ class _Run:
         size = next(sizes, None)
         good = 0
         tree, previous, number = Tree(), GENESIS, 0
-        for hash_, *values in Event.sealed(self.company):
-            sequence = values[2]
+        entries = Event.sealed(
+            self.company, ['sequence', 'hash', 'previous', 'text'])
+        for sequence, hash_, before, text in entries:
+            self.counts['entries'] += 1
             if sequence != number + 1:
                 self.find_missing(number + 1, sequence - 1)
                 # It would have other places
                 tree = None
-            actual = entry_hash(values)
+            actual = text_hash(text)
             if actual != hash_:
-                self.find('ledger', self.entry(sequence), 'altered',
-                    archive=self.get_archive(values[5]),
-                    resource=values[6])
-            elif sequence == number + 1 and values[3] != previous:
-                self.find('ledger', self.entry(sequence), 'unchained',
-                    archive=self.get_archive(values[5]),
-                    resource=values[6])
+                self.find_entry(sequence, 'altered')
+            elif before != previous and sequence == number + 1:
+                self.find_entry(sequence, 'unchained')
             if tree:
                 tree.add(leaf_hash(actual))
             previous, number = hash_, sequence
@@ -270,7 +268,6 @@ class _Run:
                         checkpoints[size], tree, good + 1, size):
                     good = size
                 size = next(sizes, None)
-            self.counts['entries'] += 1
         self.hash = previous
         if tree:
             self.root = tree.root()
@@ -299,6 +296,15 @@ class _Run:
                     start=start, end=end)
                 sound = False
         return sound
+
+    def find_entry(self, number, message):
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        entry, = Event.entries(self.company, [number]).values()
+        values = dict(zip(FIELDS, entry))
+        self.find('ledger', self.entry(number), message,
+            archive=self.get_archive(values['archive']),
+            resource=values['resource'])
 
     def find_missing(self, start, end):
         if start == end:
@@ -446,8 +452,6 @@ class _Run:
 
 
 _NONE = object()
-
-
 
 
 class Certificate(Document):

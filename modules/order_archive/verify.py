@@ -34,7 +34,10 @@ _ITEM = 'order.archive.item,'
 
 def entry_hash(values):
     "Return the hash of the entry whose fields have the values"
-    text = '\n'.join(['' if v is None else str(v) for v in values])
+    return text_hash('\n'.join(['' if v is None else str(v) for v in values]))
+
+
+def text_hash(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
