@@ -37,8 +37,9 @@ class Sale(metaclass=PoolMeta):
         return texts
 
     @classmethod
-    @ModelView.button
     def confirm(cls, sales):
+        # Not a button itself, so that those below can tell what is missing
+        # before the access to it
         pool = Pool()
         Archive = pool.get('order.archive')
         super().confirm(sales)
