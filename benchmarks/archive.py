@@ -4,7 +4,7 @@
 
 import hashlib
 import os
-import resource
+import re
 import shutil
 import subprocess
 import sys
@@ -165,7 +165,10 @@ def _template():
     "Return the name of a database with the archive"
     name = 'archive'
     copy(name, 'stock')
-    _execute(name, 'CREATE EXTENSION IF NOT EXISTS pg_trgm')
+    # The server may come without it
+    if sql(name, """
+            SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'"""):
+        _execute(name, 'CREATE EXTENSION IF NOT EXISTS pg_trgm')
     activate(name, ['order_archive'])
     run(name, _set_up)
     return name
@@ -301,8 +304,8 @@ def _fill_catalogue(database, number):
     (class_,), = sql(
         database, "SELECT id FROM order_archive_class WHERE code = 'BENCH'")
     sql(database, """
-        INSERT INTO party_party (name, active, code, code_readonly)
-        SELECT 'Bench ' || i, true, 'B' || i, true
+        INSERT INTO party_party (name, active, code)
+        SELECT 'Bench ' || i, true, 'B' || i
         FROM generate_series(1, 10000) AS i
         """)
     parties = [id_ for id_, in sql(
@@ -371,7 +374,11 @@ def _export(path, files):
 
 
 def _memory():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Return the MB that the process had at most
+
+    What getrusage tells starts with those of the process that started it."""
+    status = Path('/proc/self/status').read_text()
+    return int(re.search(r'VmHWM:\s+(\d+)', status)[1]) / 1024
 
 
 def main(database, action):
