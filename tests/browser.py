@@ -92,6 +92,23 @@ class Client:
             position={'x': box['width'] - 2, 'y': box['height'] / 2})
         self.wait()
 
+    def search(self, text):
+        "Search the text in the list"
+        entry = self.tab.locator('.filter-box input').filter(
+            visible=True).first
+        entry.fill(text)
+        entry.press('Enter')
+        self.wait()
+
+    def print(self, name):
+        "Print the report and return what the client downloads"
+        self.tab.locator('button#print').click()
+        with self.page.expect_download() as download:
+            self.page.locator('.dropdown.open, .btn-group.open').get_by_text(
+                name, exact=True).click()
+        self.wait()
+        return download.value
+
     def size(self, height):
         self.page.set_viewport_size({'width': WIDTH, 'height': height})
         self.wait()
