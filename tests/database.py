@@ -241,7 +241,22 @@ def share_cache():
         os.replace(partial, file)
         return result
 
+    def analyze():
+        """Tell PostgreSQL of the tables, as nothing does it by itself
+
+        Without it each table that a module updates takes seconds."""
+        database = backend.Database(test_tryton.DB_NAME).connect()
+        connection = database.get_connection(autocommit=True)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    'ANALYZE pg_attribute, pg_class, pg_constraint,'
+                    ' pg_depend, pg_index, pg_namespace')
+        finally:
+            database.put_connection(connection)
+
     def _pg_dump(cache_file):
+        analyze()
         with locked():
             # Forget the list of databases to see those of the others
             backend.Database.clear_cache()
