@@ -349,14 +349,18 @@ def layer_cache():
         test_tryton.backup_db_cache(name)
         return config
 
+    def full_name(func):
+        # The name alone is the same in several files of tests
+        module = getattr(func, 'func', func).__module__
+        return f'{module}.{tools._func_name(func)}'
+
     def activate_modules(modules, *setup):
         if isinstance(modules, str):
             modules = [modules]
         *below, modules = layers(set(modules))
         if not setup:
             return activate_layers(*below, modules)
-        name = '|'.join([
-                '-'.join(sorted(modules)), *map(tools._func_name, setup)])
+        name = '|'.join(['-'.join(sorted(modules)), *map(full_name, setup)])
         if test_tryton.restore_db_cache(name):
             return tools._get_config()
         *others, last = setup

@@ -447,7 +447,7 @@ def _get_requirements(record):
                             'confirmed_how', 'confirmed_with', 'confirmed_by',
                             'confirmed_at']))
             requirements.append(requirement)
-    return sorted(requirements, key=lambda r: kinds.index(r.kind))
+    return sorted(requirements, key=lambda r: (kinds.index(r.kind), r.id))
 
 
 def _read_versions(Model, names, column, ids):
