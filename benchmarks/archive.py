@@ -24,7 +24,7 @@ from . import company
 from .measure import Result, alternate, compare, duration
 from .orders import slices
 from .postgresql import FOLDER
-from .server import Client, _execute, activate, copy, load, run, sql, vacuum
+from .server import Client, activate, copy, load, run, sql, vacuum
 
 # The sizes of documents, in bytes
 DOCUMENT = 20_000
@@ -165,10 +165,6 @@ def _template():
     "Return the name of a database with the archive"
     name = 'archive'
     copy(name, 'stock')
-    # The server may come without it
-    if sql(name, """
-            SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'"""):
-        _execute(name, 'CREATE EXTENSION IF NOT EXISTS pg_trgm')
     activate(name, ['order_archive'])
     run(name, _set_up)
     return name
@@ -293,9 +289,9 @@ def _fill_ledger(database, number):
 
 def _fill_catalogue(database, number):
     "Return the parties of as many files, written with SQL"
-    from trytond.modules.order_archive.archive import _encode
+    from trytond.modules.order_archive.archive import _normalize
     texts = [
-        _encode('\n'.join([
+        _normalize('\n'.join([
                     WORDS[i % len(WORDS)], f"Part {i * 31 % 9973}",
                     WORDS[i * 3 % 7], f"order confirmation {i}.pdf"]))
         for i in range(2000)]
@@ -322,6 +318,12 @@ def _fill_catalogue(database, number):
                 || (%s::text[])[i * 7 %% 2000 + 1]
         FROM generate_series(0, %s - 1) AS i""",
         [owner, order, class_, parties, texts, number])
+    # As Archive does
+    sql(database, r"""
+        UPDATE order_archive SET search_index = array_to_tsvector(ARRAY(
+            SELECT DISTINCT substr(word, i, 3)
+            FROM regexp_split_to_table(search_text, '\s+') AS word,
+            generate_series(1, length(word)) AS i))""")
     vacuum(database)
     return parties
 

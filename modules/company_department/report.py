@@ -6,6 +6,8 @@ import re
 from decimal import Decimal
 from functools import cache
 
+from genshi.builder import tag
+
 from trytond.i18n import gettext
 from trytond.model import Model
 from trytond.model.exceptions import AccessError
@@ -134,9 +136,40 @@ class Texts:
                 user=User(Transaction().user).rec_name),
             'get_label': self.get_label,
             'get_text': self.get_text,
-            'get_rows': self.get_rows,
-            'get_columns': self.get_columns,
+            'fields': self.fields,
+            'listing': self.listing,
             }
+
+    def fields(self, record, names):
+        "Return the table of what the record has"
+        return self._table('fields', [
+                tag.tr([
+                        (tag.th(label), self._cell(
+                                text, colspan=3 if len(row) == 1 else 1))
+                        for label, text in row])
+                for row in self.get_rows(record, names)])
+
+    def listing(self, records, names):
+        "Return the table of the records, in columns that are not empty"
+        names = self.get_columns(records, names)
+        return self._table('list', [
+                tag.thead(tag.tr([
+                            tag.th(self.get_label(records[0], n))
+                            for n in names])),
+                tag.tbody([
+                        tag.tr([
+                                self._cell(self.get_text(r, n), class_=n)
+                                for n in names])
+                        for r in records])] if names else [])
+
+    @classmethod
+    def _table(cls, class_, content):
+        return tag.table(content, class_=class_) if content else tag()
+
+    @classmethod
+    def _cell(cls, text, **attributes):
+        # Hyphens and quotes are not of the language of the document
+        return tag.td(text, **{'xml:lang': ''}, **attributes)
 
     def get_label(self, record, name):
         "Return the name of what is printed of the record"

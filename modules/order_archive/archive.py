@@ -2,14 +2,15 @@
 
 import datetime as dt
 import hashlib
+import re
 import unicodedata
 from collections import defaultdict
 
-from sql import Column
+from sql import Cast, Column
 from sql.aggregate import Count
 from sql.conditionals import Case
-from sql.functions import CurrentTimestamp
-from sql.operators import Concat, Equal
+from sql.functions import CurrentTimestamp, Function
+from sql.operators import BinaryOperator, Concat, Equal
 
 from trytond import backend
 from trytond.filestore import filestore
@@ -19,7 +20,7 @@ from trytond.model import (
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If, PYSONEncoder
-from trytond.tools import grouped_slice
+from trytond.tools import grouped_slice, unescape_wildcard
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
@@ -81,21 +82,44 @@ def _isoformat(value):
     return value.isoformat() if value else None
 
 
-def _encode(text):
-    """Return the text as it is searched: without case and accents, and the
-    Chinese characters as capital letters, which PostgreSQL finds in any locale
-    through its index of trigrams"""
-    encode = backend.name == 'postgresql'
-    result = []
-    for char in unicodedata.normalize('NFKD', text.casefold()):
-        if unicodedata.combining(char):
-            continue
-        if ord(char) < 0x2e80 or not encode:
-            result.append(char)
-        else:
-            result.append('Z')
-            result.extend(chr(65 + int(d, 16)) for d in f'{ord(char):x}')
-    return ''.join(result)
+def _normalize(text):
+    "Return the text as it is searched: without case and accents"
+    return ''.join(
+        c for c in unicodedata.normalize('NFKD', text.casefold())
+        if not unicodedata.combining(c))
+
+
+class _ArrayToTsvector(Function):
+    __slots__ = ()
+    _function = 'array_to_tsvector'
+
+
+class _Match(BinaryOperator):
+    __slots__ = ()
+    _operator = '@@'
+
+
+def _grams(text):
+    """Return the SQL expression by which PostgreSQL finds parts of the words
+    of the text: the three characters that follow each of their places"""
+    if backend.name != 'postgresql':
+        return None
+    return _ArrayToTsvector(Cast(sorted({
+                    word[i:i + 3]
+                    for word in text.split() for i in range(len(word))}),
+            'TEXT[]'))
+
+
+def _grams_query(text):
+    "Return the SQL expression that looks for the text in words by the grams"
+    grams = {
+        word[i:i + 3]
+        for word in text.split() for i in range(max(len(word) - 2, 1))}
+    return Cast(' & '.join(
+            # Fewer than three characters are the start of others
+            "'" + g.replace('\\', '\\\\').replace("'", "''")
+            + ("'" if len(g) == 3 else "':*") for g in sorted(grams)),
+        'TSQUERY')
 
 
 class Unmet:
@@ -195,6 +219,8 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         fields.Many2Many('product.product', None, None, "Products"),
         'get_products', searcher='search_products')
     search_text = fields.Text("Search Text", readonly=True, loading='eager')
+    search_index = fields.FullText(
+        "Search Index", readonly=True, loading='lazy')
     items = fields.One2Many(
         'order.archive.item', 'archive', "Documents", readonly=True)
     done_on = fields.Date(
@@ -254,7 +280,6 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     t,
                     (t.party, Index.Equality()),
                     (t.id, Index.Range(order='DESC'))),
-                Index(t, (t.search_text, Index.Similarity())),
                 Index(
                     t,
                     (t.state, Index.Equality(cardinality='low')),
@@ -291,8 +316,31 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 })
 
     @classmethod
+    def __register__(cls, module):
+        super().__register__(module)
+        if backend.name == 'postgresql':
+            # trytond only has indexes of trigrams, which need an extension
+            Transaction().connection.cursor().execute(
+                'CREATE INDEX IF NOT EXISTS order_archive_search '
+                'ON order_archive USING GIN (search_index)')
+
+    @classmethod
     def default_state(cls):
         return 'collecting'
+
+    @classmethod
+    def domain_search_text(cls, domain, tables):
+        table, _ = tables[None]
+        _, operator, value = domain
+        field, column = cls.search_text, table.search_text
+        expression = field._domain_add_null(
+            column, operator, value, fields.SQL_OPERATORS[operator](
+                column, field._domain_value(operator, value)))
+        if operator == 'like' and backend.name == 'postgresql':
+            text = re.sub(r'(?<!\\)[%_]', ' ', value)
+            if text := unescape_wildcard(text).strip():
+                expression &= _Match(table.search_index, _grams_query(text))
+        return expression
 
     @classmethod
     def search_rec_name(cls, name, clause):
@@ -300,7 +348,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         if not isinstance(value, str) or 'like' not in operator:
             return [('number', *clause[1:])]
         domain = ['AND', *(
-                ('search_text', 'like', f'%{_encode(word)}%')
+                ('search_text', 'like', f'%{_normalize(word)}%')
                 for word in value.replace('%', ' ').split())]
         if operator.startswith('not'):
             return [('id', 'not in', cls.search(domain, query=True))]
@@ -477,8 +525,8 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     'opened_at': now,
                     'state': 'collecting',
                     **cls._get_copied(sale)}
-                values['search_text'] = cls._format_search(
-                    values[n] for n in cls._searched())
+                text = cls._format_search(values[n] for n in cls._searched())
+                values.update(search_text=text, search_index=_grams(text))
                 to_create.append(values)
             with _recording():
                 opened += cls.create(to_create)
@@ -932,8 +980,11 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         table = cls.__table__()
         transaction = Transaction()
         transaction.connection.cursor().execute(*table.update(
-                [table.search_text],
-                [Case(*((table.id == i, t) for i, t in changed.items()))],
+                [table.search_text, table.search_index],
+                [Case(*((table.id == i, t) for i, t in changed.items())),
+                    Case(*(
+                            (table.id == i, _grams(t))
+                            for i, t in changed.items()))],
                 where=fields.SQL_OPERATORS['in'](table.id, list(changed))))
         for models in transaction.cache.values():
             for id_ in changed:
@@ -942,7 +993,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def _format_search(cls, texts):
-        return _encode('\n'.join(dict.fromkeys(t for t in texts if t)))
+        return _normalize('\n'.join(dict.fromkeys(t for t in texts if t)))
 
     @classmethod
     def _searched(cls):
