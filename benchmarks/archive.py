@@ -31,7 +31,7 @@ DOCUMENT = 20_000
 DOCUMENTS = 5
 FIXED = 200_000
 # How many files a worker archives at once
-BATCH = 100
+BATCH = 20
 SMALL = 1_000
 # How many ms an order may take, at 80 in a second
 ORDER = 12.5

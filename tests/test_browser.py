@@ -30,12 +30,14 @@ def company():
     from trytond.tests.tools import activate_modules, set_user
 
     activate_modules(
-        ['sale_amendment', 'sale_order_review'], create_company, create_chart)
+        ['order_archive', 'sale_amendment', 'sale_order_review'],
+        create_company, create_chart)
     users = {
         "Sven": ["Sales", "Sale Amendment"],
         "Sigrid": ["Sales", "Order Review"],
         "Petra": ["Order Review"],
         "Frida": ["Order Review"],
+        "Arno": ["Order Archive"],
         }
     for name, groups in users.items():
         users[name] = create_user(name, *groups)
@@ -72,9 +74,8 @@ def create_order(company, name):
     return create_quotation(product, customer)
 
 
-def create_amendment(company, name):
-    """Return a draft amendment by Sven of the confirmed order of the customer
-    with the name"""
+def create_confirmed(company, name):
+    "Return an order of Sven to the customer with the name that is confirmed"
     from proteus import Model
     from trytond.modules.sale_order_review.tests.tools import submit_review
     from trytond.tests.tools import set_user
@@ -91,6 +92,15 @@ def create_amendment(company, name):
     set_user(company["Sven"])
     sale.reload()
     sale.click('confirm')
+    return sale
+
+
+def create_amendment(company, name):
+    """Return a draft amendment by Sven of the confirmed order of the customer
+    with the name"""
+    from proteus import Model
+
+    sale = create_confirmed(company, name)
     amendment = Model.get('sale.amendment')(sale=sale)
     line = amendment.lines.new(action='line')
     line.line = sale.lines[0]
@@ -267,3 +277,31 @@ def test_change(company, login):
         str(a.origin): a.employee and a.employee.rec_name
         for a in sale.acknowledgements} == {
             str(amendment): "Petra", str(sale): None}
+
+
+def test_archive(company, login):
+    "The archivist finds the file of an order and prints the index"
+    from proteus import Model
+    from trytond.tests.tools import set_user
+
+    set_user(1)
+    configuration = Model.get('order.archive.configuration')(1)
+    configuration.plan, = Model.get('order.archive.class').find([
+            ('code', '=', 'EQ')])
+    configuration.save()
+    for name in ["Gamma", "Delta"]:
+        sale = create_confirmed(company, name)
+
+    arno = login("Arno")
+    arno.menu("Order Archive", "Order Files")
+    arno.click("Running")
+    rows = arno.tab.locator('.treeview tbody tr').filter(visible=True)
+    assert rows.count() == 2
+    arno.search("delta")
+    picture(arno, 'archive-catalogue')
+    assert rows.count() == 1
+    assert sale.number in rows.first.inner_text()
+    rows.locator('input[type=checkbox]').first.click()
+    index = arno.print("Archive Index")
+    assert index.suggested_filename.endswith('.pdf')
+    assert index.path().read_bytes().startswith(b'%PDF')

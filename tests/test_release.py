@@ -519,7 +519,7 @@ class ReleaseTestCase(TestCase):
         table = Release.__table__()
         Transaction().connection.cursor().execute(*table.update(
                 [table.reasons], [None]))
-        Transaction().counter += 1
+        Transaction().cache.clear()
         Rule.write([rule], {'active': False})
         with as_user("Sven"):
             Sale.draft([Sale(sale.id)])

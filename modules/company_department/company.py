@@ -6,10 +6,12 @@ from functools import lru_cache
 
 import holidays
 
+from trytond.cache import Cache
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
+from trytond.tools import timezone as tz
 
 from .exceptions import CalendarValidationError
 
@@ -66,6 +68,7 @@ class Company(metaclass=PoolMeta):
     days_off = fields.One2Many(
         'company.day_off', 'company', "Days Off",
         help="The other days on which the company does not work.")
+    _timezone_cache = Cache('company.company.timezone', context=False)
 
     @classmethod
     def default_work_days(cls):
@@ -76,6 +79,20 @@ class Company(metaclass=PoolMeta):
         if (self.holiday_subdivision
                 and self.holiday_subdivision.country != self.holiday_country):
             self.holiday_subdivision = None
+
+    @classmethod
+    def get_timezone(cls, company):
+        "Return the time zone of the id of the company"
+        name = cls._timezone_cache.get(company)
+        if name is None:
+            name = cls(company).timezone or ''
+            cls._timezone_cache.set(company, name)
+        return tz.ZoneInfo(name) if name else tz.SERVER
+
+    @classmethod
+    def on_modification(cls, mode, companies, field_names=None):
+        super().on_modification(mode, companies, field_names=field_names)
+        cls._timezone_cache.clear()
 
     @classmethod
     def validate_fields(cls, companies, field_names):

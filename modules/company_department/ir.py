@@ -1,6 +1,21 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 from trytond.pool import Pool, PoolMeta
+from trytond.transaction import Transaction
+
+
+class Date(metaclass=PoolMeta):
+    __name__ = 'ir.date'
+
+    @classmethod
+    def today(cls, timezone=None):
+        pool = Pool()
+        Company = pool.get('company.company')
+        company = Transaction().context.get('company')
+        if timezone is None and company is not None and company >= 0:
+            # Without reading the company for each list and each counter
+            timezone = Company.get_timezone(company)
+        return super().today(timezone=timezone)
 
 
 class Rule(metaclass=PoolMeta):

@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import cache
 
 from genshi.builder import tag
+from genshi.core import XML_NAMESPACE
 
 from trytond.i18n import gettext
 from trytond.model import Model
@@ -168,8 +169,8 @@ class Texts:
 
     @classmethod
     def _cell(cls, text, **attributes):
-        # Hyphens and quotes are not of the language of the document
-        return tag.td(text, **{'xml:lang': ''}, **attributes)
+        # What is written in another language is not translated
+        return tag.td(text, **{XML_NAMESPACE['lang']: ''}, **attributes)
 
     def get_label(self, record, name):
         "Return the name of what is printed of the record"

@@ -477,12 +477,11 @@ class Amendment(metaclass=PoolMeta):
         submitted nor validated"""
         problems = defaultdict(list)
         under_review = defaultdict(set)
-        for other in cls.search([
-                    ('sale', 'in', list({a.sale.id for a in amendments})),
-                    ('review_state', '=', 'open'),
-                    ('state', '=', 'draft'),
-                    ]):
-            under_review[other.sale].add(other)
+        for row in snapshots.select(
+                cls, {'id', 'sale', 'review_state', 'state'}, 'sale',
+                list({a.sale.id for a in amendments})):
+            if row['review_state'] == 'open' and row['state'] == 'draft':
+                under_review[row['sale']].add(cls(row['id']))
         for amendment in amendments:
             missing = [
                 cls.__names__(n)['field'] for n in ['reason', 'asked_by']
@@ -496,13 +495,13 @@ class Amendment(metaclass=PoolMeta):
                 problems[amendment].append(gettext(
                         'sale_order_review.msg_amendment_nothing',
                         amendment=amendment.rec_name))
-            for other in under_review[amendment.sale] - {amendment}:
+            for other in under_review[amendment.sale.id] - {amendment}:
                 problems[amendment].append(gettext(
                         'sale_order_review.msg_amendment_other',
                         amendment=amendment.rec_name,
                         other=other.rec_name))
             # For the next of the same order
-            under_review[amendment.sale].add(amendment)
+            under_review[amendment.sale.id].add(amendment)
             for line in amendment.lines:
                 if text := line.get_review_problem():
                     problems[amendment].append(text)

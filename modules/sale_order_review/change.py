@@ -288,11 +288,10 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
         differences = [
             cls._get_differences(old, new) for _, old, new, *_ in changed]
         names = cls._get_names([d for ds in differences for d in ds])
-        lines = set(map(int, Line.search([
-                        ('id', 'in', [
-                                id_ for ds in differences
-                                for _, id_, line, *_ in ds if line]),
-                        ])))
+        lines = {
+            r['id'] for r in snapshots.select(Line, {'id'}, 'id', [
+                    id_ for ds in differences
+                    for _, id_, line, *_ in ds if line])}
         now = dt.datetime.now()
         employees, to_create = {}, []
         for (sale, _, _, origin, values), s_differences in zip(
@@ -697,14 +696,10 @@ class Sale(metaclass=PoolMeta):
             }
 
     @classmethod
-    def confirm(cls, sales):
+    def _review_confirmed(cls, sales):
         pool = Pool()
         Acknowledgement = pool.get('sale.change.acknowledgement')
-        quotations = [s for s in sales if s.state == 'quotation']
-        super().confirm(sales)
-        with without_check_access():
-            Acknowledgement.request([
-                    s for s in cls.browse(quotations)
-                    if s.state != 'quotation'
-                    and s.review_state in {'approved', 'released'}],
-                'sale_order_review.msg_notification_confirmed')
+        super()._review_confirmed(sales)
+        Acknowledgement.request(
+            [s for s in cls.browse(sales) if s.state != 'quotation'],
+            'sale_order_review.msg_notification_confirmed')

@@ -12,6 +12,7 @@ from trytond.pyson import Bool, Date, Eval, If
 from trytond.report import Report
 from trytond.transaction import Transaction, without_check_access
 
+from . import snapshot as snapshots
 from .exceptions import ConditionError, ConditionValidationError
 from .review import EvidenceMixin, _get_employee, _group_by_company, _recording
 
@@ -461,12 +462,9 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
     def meet(cls, sales):
         "Close the conditions of the payment terms that the sales now have"
         conditions = [
-            c for c in cls.search([
-                    ('sale', 'in', [s.id for s in sales]),
-                    ('payment_term', '!=', None),
-                    ('state', '=', 'open'),
-                    ])
-            if c._is_in_force() and c._is_met(c._sale_payment_term)]
+            c for c in cls._get_open(sales)
+            if c.payment_term
+            and c._is_in_force() and c._is_met(c._sale_payment_term)]
         now = dt.datetime.now()
         with _recording():
             for company, c_conditions in _group_by_company(
@@ -551,13 +549,14 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         """Return by sale the texts of the open conditions that hold the gate,
         of those in the domain"""
         texts = defaultdict(list)
-        if not sales:
+        conditions = cls._get_open(sales)
+        if not conditions:
             return {}
         sales = {s.id: s for s in sales}
         # A review can catch up with what is confirmed already
         gates = ['confirm', 'process'] if gate == 'process' else [gate]
         for condition in cls._search_open(
-                [('sale', 'in', list(sales)), *domain], *gates):
+                [('id', 'in', [c.id for c in conditions]), *domain], *gates):
             if (condition._is_in_force()
                     and not condition._is_met(condition._sale_payment_term)):
                 texts[sales[condition.sale.id]].append(
@@ -572,13 +571,26 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         payment_terms are by origin the id of that the order would have."""
         texts = defaultdict(list)
         origins = {str(o): o for o in payment_terms}
-        for condition in cls._search_open(
-                [('signoff.review.origin', 'in', list(origins))],
+        conditions = cls._get_open({o.review_sale for o in payment_terms})
+        if not conditions:
+            return {}
+        for condition in cls._search_open([
+                    ('id', 'in', [c.id for c in conditions]),
+                    ('signoff.review.origin', 'in', list(origins)),
+                    ],
                 'confirm', 'process'):
             origin = origins[str(condition.signoff.review.origin)]
             if not condition._is_met(payment_terms[origin]):
                 texts[origin].append(condition._get_held_text('amendment'))
         return dict(texts)
+
+    @classmethod
+    def _get_open(cls, sales):
+        "Return the open conditions of the sales, of which hardly any has one"
+        return cls.browse([
+                r['id'] for r in snapshots.select(
+                    cls, {'id', 'state'}, 'sale', [s.id for s in sales])
+                if r['state'] == 'open'])
 
     @classmethod
     @without_check_access

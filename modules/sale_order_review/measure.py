@@ -231,13 +231,19 @@ class MeasureMixin:
         """
         pool = Pool()
         Date = pool.get('ir.date')
+        Line = pool.get('sale.line')
         Uom = pool.get('product.uom')
         today = Date.today()
-        types = cls.lines.get_target().movable_types()
+        types = Line.movable_types()
+        rows = cls._select_review_lines(sales, 'id')
+        # Read all at once
+        lines = {
+            l.id: l for l in Line.browse(
+                [r['id'] for s_rows in rows.values() for r in s_rows])}
         demands = {}
         for sale in sales:
             needed = []
-            for line in sale._review_lines:
+            for line in (lines[r['id']] for r in rows[sale]):
                 product = line.product
                 if (not product or product.type not in types
                         or product.consumable or line.quantity <= 0):

@@ -602,12 +602,13 @@ class Release(EvidenceMixin, ModelSQL, ModelView):
         with of its origin"""
         records = {str(origin(r)): r for r in records}
         by_record = defaultdict(list)
-        if records:
-            for release in cls.search([
-                        ('origin', 'in', list(records)),
-                        ('state', '=', 'used'),
-                        ], order=[('id', 'ASC')]):
-                by_record[records[str(release.origin)]].append(release)
+        # Every order is quoted and confirmed with it, and hardly any has one
+        used = [
+            r['id'] for r in snapshots.select(
+                cls, {'id', 'state'}, 'origin', list(records))
+            if r['state'] == 'used']
+        for release in cls.browse(used):
+            by_record[records[str(release.origin)]].append(release)
         return by_record.items()
 
     @classmethod
@@ -757,13 +758,15 @@ class Sale(ReleasedMixin, metaclass=PoolMeta):
         with without_check_access():
             # Only what is held can be released
             held = [
-                s for s in cls.browse(sales)
-                if s.state == 'quotation'
-                and s.review_state in {'required', 'open'}]
+                r['id'] for r in snapshots.select(
+                    cls, {'id', 'state', 'review_state'}, 'id',
+                    [s.id for s in sales])
+                if r['state'] == 'quotation'
+                and r['review_state'] in {'required', 'open'}]
             if not held:
                 return {s.id: False for s in sales}
             valid = Release.search([
-                    ('origin', 'in', [str(s) for s in held]),
+                    ('origin', 'in', [str(s) for s in cls.browse(held)]),
                     ('state', '=', 'unused'),
                     ('expired', '=', False),
                     ])

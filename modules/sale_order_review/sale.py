@@ -161,25 +161,15 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
 
     @classmethod
     def get_full_address(cls, sales, names):
+        pool = Pool()
+        Address = pool.get('party.address')
         fields_ = {n: n.replace('_full', '') for n in names}
         sales = cls.read([s.id for s in sales], list(fields_.values()))
-        texts = cls._get_address_texts(
-            s[f] for s in sales for f in fields_.values())
+        texts = Address.get_review_texts(list({
+                    s[f] for s in sales for f in fields_.values()} - {None}))
         return {
             n: {s['id']: texts.get(s[f]) for s in sales}
             for n, f in fields_.items()}
-
-    @classmethod
-    def _get_address_texts(cls, ids):
-        "Return by id the text of the address, the same for everybody"
-        pool = Pool()
-        Address = pool.get('party.address')
-        with Transaction().set_context(
-                language='en', address_with_party=False,
-                address_from_country=None):
-            return {
-                a.id: a.full_address
-                for a in Address.browse(list(set(ids) - {None}))}
 
     def get_review_field(self, name):
         if self.review:
@@ -269,6 +259,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     def get_review_snapshots(cls, sales):
         "Return by sale the snapshot of its content as it is in the database"
         pool = Pool()
+        Address = pool.get('party.address')
         Line = pool.get('sale.line')
         sales = {s.id: s for s in sales}
         # By id of sale and name of model, of which the others than the lines
@@ -291,7 +282,8 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         addresses = {
             (i, n): p[cls.__name__][n.replace('_full', '')]
             for i, p in parts.items() for n in full_names}
-        texts = cls._get_address_texts(addresses.values())
+        texts = Address.get_review_texts(
+            list(set(addresses.values()) - {None}))
         for (id_, name), address in addresses.items():
             parts[id_][cls.__name__][name] = texts.get(address)
         return {sales[i]: snapshot for i, snapshot in parts.items()}
@@ -440,19 +432,28 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     @classmethod
     def get_review_untaxed_amounts(cls, sales):
         "Return by sale its untaxed amount as it is in the database"
+        return {
+            s: sum((l['amount'] for l in lines), Decimal(0))
+            for s, lines in cls._select_review_lines(sales).items()}
+
+    @classmethod
+    def _select_review_lines(cls, sales, *names):
+        """Return by sale the dictionaries of its lines as they are in the
+        database, with the amount and what else is named"""
         pool = Pool()
         Line = pool.get('sale.line')
-        lines = defaultdict(list)
+        by_id = {s.id: s for s in sales}
+        lines = {s: [] for s in sales}
         for row in snapshots.select(
-                Line, {'type', 'quantity', 'unit_price', 'sale'},
-                'sale', [s.id for s in sales]):
+                Line, {'type', 'quantity', 'unit_price', 'sale', *names},
+                'sale', list(by_id)):
             if row['type'] == 'line':
-                lines[row['sale']].append(
+                sale = by_id[row['sale']]
+                row['amount'] = sale.currency.round(
                     Decimal(str(row['quantity'] or 0))
                     * (row['unit_price'] or 0))
-        return {
-            s: sum(map(s.currency.round, lines[s.id]), Decimal(0))
-            for s in sales}
+                lines[sale].append(row)
+        return lines
 
     @classmethod
     def _get_review_amount(cls, sales):
@@ -476,24 +477,25 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         pool = Pool()
         Product = pool.get('product.product')
         Uom = pool.get('product.uom')
-        products = {
-            p.id: p for p in Product.browse(list({
-                        l.product.id for s in sales for l in s._review_lines
-                        if l.product}))}
+        lines = cls._select_review_lines(sales, 'product', 'unit')
+        products, units = (
+            {r.id: r for r in Model.browse(
+                    list({l[n] for ls in lines.values() for l in ls} - {None}))
+                } for n, Model in [('product', Product), ('unit', Uom)])
         costs = {}
         for sale in sales:
             revenue = cost = Decimal(0)
             costless = set()
-            for line in sale._review_lines:
-                if not line.product:
+            for line in lines[sale]:
+                if not line['product']:
                     # What is given away counts, but not what has no cost
-                    revenue += min(line.amount, Decimal(0))
+                    revenue += min(line['amount'], Decimal(0))
                     continue
-                product = products[line.product.id]
-                revenue += line.amount
+                product = products[line['product']]
+                revenue += line['amount']
                 cost += (
                     Decimal(str(Uom.compute_qty(
-                                line.unit, line.quantity,
+                                units[line['unit']], line['quantity'],
                                 product.default_uom, round=False)))
                     * (product.cost_price or Decimal(0)))
                 if not product.cost_price:
@@ -930,13 +932,24 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         with without_check_access():
             cls._check_history(sales)
             quotations = cls.browse(quotations)
-            if releases := cls.check_review(quotations):
-                Release.use(
-                    releases, cls.plan_reviews([r.origin for r in releases]))
+            releases = cls.check_review(quotations)
+            released = [r.origin for r in releases]
+            reviewed = [
+                s for s in quotations
+                if s.review_state == 'approved' or s in released]
+            if releases:
+                Release.use(releases, cls.plan_reviews(released))
             # No rule applies any more
             cls._set_review_state(
                 [s for s in quotations if s.review_state == 'required'])
         super().confirm(sales)
+        if reviewed:
+            with without_check_access():
+                cls._review_confirmed(reviewed)
+
+    @classmethod
+    def _review_confirmed(cls, sales):
+        "Let follow what the confirmation of reviewed sales entails"
 
     @classmethod
     def process(cls, sales):

@@ -88,6 +88,8 @@ def read(Model, names, key, ids):
 def select(Model, names, key, ids):
     """Return as dictionaries the columns of the names of the records whose key
     is one of the ids, in the order of their ids"""
+    if not ids:
+        return []
     cursor = Transaction().connection.cursor()
     table = Model.__table__()
     names, columns = list(names), []
