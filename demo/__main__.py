@@ -16,7 +16,9 @@ from .people import PEOPLE
 from .server import Server, Stopped, check_port, locked, stop_on_signals
 
 FOLDER = Path(__file__).resolve().parent.parent / 'build' / 'demo'
-MODULES = ['company_department', 'customer_grading', 'sale_order_review']
+MODULES = [
+    'company_department', 'customer_grading', 'order_archive',
+    'sale_order_review']
 
 
 def port(text):
