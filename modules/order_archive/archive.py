@@ -336,11 +336,25 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         expression = field._domain_add_null(
             column, operator, value, fields.SQL_OPERATORS[operator](
                 column, field._domain_value(operator, value)))
-        if operator == 'like' and backend.name == 'postgresql':
+        if (operator == 'like' and backend.name == 'postgresql'
+                and not cls._is_frequent(expression, table)):
             text = re.sub(r'(?<!\\)[%_]', ' ', value)
             if text := unescape_wildcard(text).strip():
                 expression &= _Match(table.search_index, _grams_query(text))
         return expression
+
+    @classmethod
+    def _is_frequent(cls, expression, table):
+        """Return whether the expression holds for 1 % of the newest files
+
+        These are then found faster one by one than all through the index, of
+        which PostgreSQL expects far fewer."""
+        cursor = Transaction().connection.cursor()
+        newest = table.select(
+            expression.as_('found'), order_by=table.id.desc, limit=2000)
+        cursor.execute(*newest.select(Count(), where=newest.found))
+        number, = cursor.fetchone()
+        return number >= 20
 
     @classmethod
     def search_rec_name(cls, name, clause):

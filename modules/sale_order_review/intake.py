@@ -12,6 +12,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 
+from . import snapshot as snapshots
 from .exceptions import IntakeError, UnusualQuantityWarning
 
 _PHONES = {'phone', 'mobile'}
@@ -289,6 +290,7 @@ class Sale(metaclass=PoolMeta):
         pool = Pool()
         Configuration = pool.get('sale.configuration')
         Intake = pool.get('sale.configuration.intake')
+        Requirement = pool.get('sale.requirement')
         by_company = defaultdict(list)
         for sale in cls.browse(sales):
             by_company[sale.company].append(sale)
@@ -302,11 +304,19 @@ class Sale(metaclass=PoolMeta):
             points = [
                 n for n, _ in Intake.intake_points.selection
                 if n in configured]
+            names = {
+                s: s._get_intake_names(moment, check, points) for s in c_sales}
+            # Hardly any order has one, which is looked for whatever is checked
+            oral = {
+                r['sale'] for r in snapshots.select(
+                    Requirement, {'sale', 'oral', 'confirmed_at'}, 'sale',
+                    [s.id for s in c_sales if 'oral' in names[s]])
+                if r['oral'] and not r['confirmed_at']}
             with Transaction().set_context(company=company.id):
                 for sale in c_sales:
-                    names = sale._get_intake_names(moment, check, points)
                     texts = [
-                        t for n in names
+                        t for n in names[sale]
+                        if n != 'oral' or sale.id in oral
                         for t in getattr(sale, f'_get_intake_{n}')()]
                     if texts:
                         message = 'msg_intake_missing'
