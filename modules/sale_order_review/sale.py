@@ -258,6 +258,8 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     @without_check_access
     def get_review_snapshots(cls, sales):
         "Return by sale the snapshot of its content as it is in the database"
+        if not sales:
+            return {}
         pool = Pool()
         Address = pool.get('party.address')
         Line = pool.get('sale.line')
