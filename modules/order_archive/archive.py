@@ -18,6 +18,7 @@ from trytond.i18n import gettext
 from trytond.model import (
     Exclude, Index, ModelSQL, ModelStorage, ModelView, Workflow, fields)
 from trytond.model.exceptions import AccessError
+from trytond.modules.company_department.user import get_employee
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If, PYSONEncoder
 from trytond.tools import grouped_slice, unescape_wildcard
@@ -36,23 +37,6 @@ _PREFIX = 'order_archive'
 def _recording():
     "Let the evidence of the archive be modified"
     return Transaction().set_context(_order_archive=True)
-
-
-def get_employee(company):
-    "Return the employee of the user in the company if there is one"
-    pool = Pool()
-    User = pool.get('res.user')
-    transaction = Transaction()
-    with without_check_access():
-        # The queue runs for the user of the context
-        user = User(transaction.context.get('user', transaction.user))
-        employees = [e for e in user.employees if e.company == company]
-        id_ = transaction.context.get(
-            'employee', user.employee.id if user.employee else None)
-        for employee in employees:
-            if employee.id == id_:
-                return employee
-        return employees[0] if employees else None
 
 
 def _insert(Model, values):

@@ -14,6 +14,7 @@ from trytond.model import (
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import CompanyValueMixin
 from trytond.modules.company_department.report import Document, Texts
+from trytond.modules.company_department.user import get_employee
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, Id, If
@@ -21,7 +22,7 @@ from trytond.report import Report
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import StateAction, Wizard
 
-from .archive import EvidenceMixin, _recording, get_employee
+from .archive import EvidenceMixin, _recording
 from .exceptions import (
     ContractError, ContractSignatureError, LoanError, MandateValidationError)
 

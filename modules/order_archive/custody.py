@@ -13,12 +13,13 @@ from trytond.model import (
     Unique, fields, sequence_ordered, tree)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company_department.report import Document
+from trytond.modules.company_department.user import get_employee
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, Id, If
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import EvidenceMixin, _isoformat, _recording, get_employee
+from .archive import EvidenceMixin, _isoformat, _recording
 from .exceptions import CustodyError
 from .retention import SecretMixin, _allow, _need_employee, _raise
 

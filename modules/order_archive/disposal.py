@@ -9,13 +9,14 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.model.exceptions import AccessError
 from trytond.modules.company_department.report import Document, Texts
+from trytond.modules.company_department.user import get_employee
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import EvidenceMixin, _isoformat, _recording, get_employee
+from .archive import EvidenceMixin, _isoformat, _recording
 from .exceptions import DisposalError
 from .retention import SecretMixin, _allow, _has_text, _need_employee, _raise
 
@@ -136,7 +137,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
             'prepared_at': _isoformat(self.prepared_at),
             'files': [f.ledger_values() for f in self.files],
             'approvals': [
-                [a.employee.id, _isoformat(a.approved_at)]
+                [a.employee.id, a.user.id, _isoformat(a.approved_at)]
                 for a in self.approvals],
             'executed_by': self.executed_by.id if self.executed_by else None,
             'executed_at': _isoformat(self.executed_at),

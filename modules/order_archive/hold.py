@@ -8,13 +8,14 @@ from sql import Union
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
+from trytond.modules.company_department.user import get_employee
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import EvidenceMixin, _isoformat, _recording, get_employee
+from .archive import EvidenceMixin, _isoformat, _recording
 from .exceptions import HoldError, HoldValidationError
 from .retention import (
     SecretMixin, _allow, _check_group, _has_text, _need_employee, _raise)

@@ -11,12 +11,13 @@ from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelStorage, ModelView, fields,
     sequence_ordered)
 from trytond.model.exceptions import AccessError
+from trytond.modules.company_department.user import get_employee
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import _isoformat, _recording, get_employee
+from .archive import _isoformat, _recording
 from .exceptions import RetentionError, RetentionValidationError
 
 ACTIONS = [
