@@ -572,10 +572,11 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         with_file = {
             a.sale for a in cls.search([
                     ('sale', 'in', list(map(int, sales)))])}
-        archives = list(
-            cls.open([s for s in sales if s in with_file]).values())
-        cls.update_search(archives)
-        archives = [a for a in cls.browse(archives) if a.done_on]
+        before = cls.get(sales)
+        archives = cls.open([s for s in sales if s in with_file])
+        # What collects does it for the others
+        cls.update_search([a for s, a in archives.items() if s not in before])
+        archives = [a for a in cls.browse(archives.values()) if a.done_on]
         if archives:
             with _recording():
                 cls.write(archives, {

@@ -28,8 +28,12 @@ from .exceptions import ArchiveError
 
 logger = logging.getLogger(__name__)
 _COLLECTING = ['collecting', 'complete']
+# Closed, but what comes later goes into a supplement
+_CLOSED = ['archived', 'due']
 # Collected by the scheduled task only: each message would be a document
 _GATHERED = {'note', 'chat'}
+# Of the customer: they open no supplements of all its orders
+_SHARED = {'customer.survey'}
 # The bytes of the documents that are held at once
 _BATCH = 32 * 1024 * 1024
 
@@ -395,9 +399,8 @@ class Archive(metaclass=PoolMeta):
     @classmethod
     def get_owners(cls, resources):
         """Return by resource the list of the files that collect what belongs
-        to it"""
-        pool = Pool()
-        Sale = pool.get('sale.sale')
+        to it: those that take documents, or the last ones that are closed, of
+        which a supplement will"""
         by_model = defaultdict(list)
         for resource in map(str, resources):
             name, id_ = resource.split(',')
@@ -405,16 +408,19 @@ class Archive(metaclass=PoolMeta):
         sales = defaultdict(set)
         for name, ids in by_model.items():
             for sale, id_ in cls._get_related(name, ids=ids):
-                sales[f'{name},{id_}'].add(sale)
+                sales[name, id_].add(sale)
         archives = {}
-        if sales:
-            archives = {
-                s.id: a for s, a in cls.get(
-                    Sale.browse(set.union(*sales.values()))).items()
-                if a and a.state in _COLLECTING}
+        # That which takes documents is the last one of its order
+        for archive in cls.search([
+                    ('sale', 'in', list(set.union(*sales.values()))),
+                    ('state', 'in', _COLLECTING + _CLOSED),
+                    ], order=[('id', 'ASC')]) if sales else []:
+            archives[archive.sale.id] = archive
         owners = {
-            r: [archives[s] for s in sorted(r_sales) if s in archives]
-            for r, r_sales in sales.items()}
+            f'{name},{id_}': [
+                archives[s] for s in sorted(r_sales) if s in archives
+                and (archives[s].state in _COLLECTING or name not in _SHARED)]
+            for (name, id_), r_sales in sales.items()}
         return {r: a for r, a in owners.items() if a}
 
     @classmethod
@@ -623,12 +629,12 @@ class Archive(metaclass=PoolMeta):
         table = cls.__table__()
         pending = Collection.__table__()
         yesterday = dt.datetime.now() - dt.timedelta(days=1)
-        collecting = table.state.in_(_COLLECTING)
+        where = Literal(True)
         if company := Transaction().context.get('company'):
-            collecting &= table.company == company
+            where &= table.company == company
         cursor.execute(*table.select(
                 table.id,
-                where=collecting
+                where=where & table.state.in_(_COLLECTING)
                 & ((table.collected_at < yesterday)
                     | (table.collected_at == Null))))
         due = [id_ for id_, in cursor]
@@ -636,8 +642,10 @@ class Archive(metaclass=PoolMeta):
             Collection.create([{'archive': i} for i in due])
         cursor.execute(*table.select(
                 table.id,
-                where=collecting & table.id.in_(
-                    pending.select(pending.archive)),
+                where=where & table.state.in_(_COLLECTING + _CLOSED)
+                & table.id.in_(pending.select(
+                        pending.archive,
+                        where=pending.dismissed_at == Null)),
                 order_by=[table.id]))
         if ids := [id_ for id_, in cursor]:
             with Transaction().set_context(queue_batch=True):
@@ -669,12 +677,35 @@ class Archive(metaclass=PoolMeta):
     @classmethod
     def _collect(cls, ids, names):
         archives = [a for a in cls.browse(ids) if a.state in _COLLECTING]
+        archives.extend(cls._supplement(
+                [a for a in cls.browse(ids) if a.state in _CLOSED], names))
         if not archives:
             return []
         failed = _Run(archives, names).run()
         cls.update_search(archives)
         cls.update(archives)
         return failed
+
+    @classmethod
+    def _supplement(cls, archives, names):
+        """Return the supplements that take what has come for the files since
+        they were closed, and forget what they have already"""
+        pool = Pool()
+        Collection = pool.get('order.archive.collection')
+        if not archives:
+            return []
+        run = _Run(archives, names)
+        late = run.get_late()
+        supplements = cls.open([a.sale for a in late])
+        done = []
+        for row in run.rows:
+            if row.archive in late:
+                Collection.write([row], {
+                        'archive': supplements[row.archive.sale].id})
+            else:
+                done.append(row)
+        Collection.delete(done)
+        return list(supplements.values())
 
     @classmethod
     @without_check_access
@@ -904,6 +935,24 @@ class _Run:
 
     def run(self):
         "Collect and return the texts of what failed"
+        needed, remarks = self._look()
+        if self.names and needed:
+            self._lock()
+        self._collect(needed, remarks)
+        return self._finish()
+
+    def get_late(self):
+        "Return the set of the files that do not have all there is"
+        needed, _ = self._look()
+        keys = {(self._get_key(d), d.get('issue')) for d in needed}
+        keys.update((k, issue) for k, (_, issue, _) in self.failures.items())
+        late = {a for (a, _, _), _ in keys - self.dismissed}
+        if self.names and late:
+            self._lock()
+        return late
+
+    def _look(self):
+        "Return the list of what the files lack, and what is to be remarked"
         pool = Pool()
         Kind = pool.get('order.archive.kind')
         if not self.names:
@@ -912,11 +961,7 @@ class _Run:
         self.rows = self._get_rows()
         documents = self._get_documents()
         self.known = self._get_known()
-        needed = self._get_needed(documents)
-        if self.names and needed:
-            self._lock()
-        self._collect(needed, self._get_remarks(documents))
-        return self._finish()
+        return self._get_needed(documents), self._get_remarks(documents)
 
     def _lock(self):
         """Let only one collect for the files
@@ -936,13 +981,19 @@ class _Run:
     def _get_rows(self):
         pool = Pool()
         Collection = pool.get('order.archive.collection')
+        by_sale = defaultdict(list)
+        for archive in self.archives:
+            by_sale[archive.sale].append(archive)
         rows = Collection.search([
-                ('archive', 'in', [a.id for a in self.archives]),
+                ('archive.sale', 'in', [s.id for s in by_sale]),
                 ], order=[('id', 'ASC')])
+        # Also for what supplements the file
         self.dismissed = {
-            (self._get_row_key(r), r.issue) for r in rows if r.dismissed_at}
+            ((a, r.collector, r.source), r.issue)
+            for r in rows if r.dismissed_at for a in by_sale[r.archive.sale]}
+        archives = set(self.archives)
         return [
-            r for r in rows if not r.dismissed_at
+            r for r in rows if r.archive in archives and not r.dismissed_at
             and (not self.names or r.collector in self.names)]
 
     @classmethod
@@ -993,15 +1044,21 @@ class _Run:
                 self.failures[key] = (name, issue, reason)
 
     def _get_known(self):
-        "Return by file, kind and source the issues that have been collected"
+        """Return by file, kind and source the issues that have been collected
+        for it, or for another file of its order"""
         pool = Pool()
+        Archive = pool.get('order.archive')
         Item = pool.get('order.archive.item')
-        table = Item.__table__()
+        table, archive = Item.__table__(), Archive.__table__()
+        other = Archive.__table__()
         cursor = Transaction().connection.cursor()
-        cursor.execute(*table.select(
-                table.archive, table.kind, table.source, table.issue,
+        cursor.execute(*archive
+            .join(other, condition=other.sale == archive.sale)
+            .join(table, condition=table.archive == other.id)
+            .select(
+                archive.id, table.kind, table.source, table.issue,
                 where=fields.SQL_OPERATORS['in'](
-                    table.archive, [a.id for a in self.archives])
+                    archive.id, [a.id for a in self.archives])
                 & (table.source != Null),
                 order_by=[table.id]))
         known = defaultdict(list)

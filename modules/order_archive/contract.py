@@ -776,6 +776,7 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
         Contracts whose state is None keep theirs."""
         pool = Pool()
+        Archive = pool.get('order.archive')
         Event = pool.get('order.archive.event')
         contracts = cls.browse(list(values))
         to_write = []
@@ -791,6 +792,7 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
             cls.write(*to_write)
         cls.log(moved, 'transition', f'state:{state}')
         Event.record(action or state, cls.browse(contracts))
+        Archive.prolong({c.sale for c in contracts})
 
     @classmethod
     @ModelView.button
@@ -1210,9 +1212,7 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
         "Copy the signed documents into the files of the orders"
         pool = Pool()
         Archive = pool.get('order.archive')
-        archives = Archive.get(list({c.sale for c in contracts}))
-        if archives := list(filter(None, archives.values())):
-            Archive.collect(archives, names=['contract'])
+        Archive.gathered('contract', {c.sale for c in contracts})
 
 
 class ContractReview(metaclass=PoolMeta):

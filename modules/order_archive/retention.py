@@ -326,8 +326,10 @@ class Archive(metaclass=PoolMeta):
         pool = Pool()
         Contract = pool.get('sale.contract')
         contracts = defaultdict(list)
+        # What supplements a contract extends it once it is sealed
         for contract in Contract.search([
                     ('sale', 'in', [a.sale.id for a in archives]),
+                    ('supplement_of', '=', None),
                     ('state', '!=', 'draft'),
                     ]):
             contracts[contract.sale].append(contract)
@@ -372,6 +374,52 @@ class Archive(metaclass=PoolMeta):
                         (rs, dict(values)) for values, rs in retained.items()))
             Event.record('retain', cls.browse(
                     list(chain.from_iterable(retained.values()))))
+
+    @classmethod
+    @without_check_access
+    def prolong(cls, sales):
+        """Let the period of the archived files of the orders run from the end
+        that their contracts have now, if it is later"""
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        domain = [
+            ('sale', 'in', [s.id for s in sales]),
+            ('state', 'in', ['archived', 'due']),
+            ('retention.trigger', '=', 'contract_end'),
+            ('retention_action', '!=', 'keep'),
+            ]
+        archives = cls.search(domain)
+        if not archives:
+            return
+        cls.lock(archives)
+        archives = cls.search(domain)
+        dates = cls._trigger_contract_end(archives)
+        today = cls._today(archives)
+        to_write, details = [], {}
+        for archive in archives:
+            before, until = archive.trigger_date, archive.retain_until
+            date = dates.get(archive, before)
+            if date == before or (before and date and date < before):
+                continue
+            # Without date the contract is in force and has no end
+            values = {
+                'trigger_date': date,
+                'retain_until': archive.retention.get_end(date),
+                }
+            if date and until:
+                values['retain_until'] = max(values['retain_until'], until)
+            if date is None or (
+                    values['retain_until'] >= today[archive.company]):
+                values['state'] = 'archived'
+            to_write.extend(([archive], values))
+            details[archive] = {
+                'trigger_date': _isoformat(before),
+                'retain_until': _isoformat(until),
+                }
+        if to_write:
+            with _recording():
+                cls.write(*to_write)
+            Event.record('prolong', cls.browse(list(details)), details)
 
     @classmethod
     @ModelView.button_action('order_archive.wizard_extend_retention')
