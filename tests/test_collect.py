@@ -215,12 +215,13 @@ def test_gone_before_printed():
         Sale.draft([Sale(sale)])
     run_tasks()
     with server():
-        Archive = Pool().get('order.archive')
         assert not get_items(sale, 'order')
         (collector, reason), = get_pending(sale)
         assert collector == 'order' and "before it was printed" in reason
         archive = get_archive(sale)
-        assert any(reason in t for t in Archive.missing([archive])[archive])
+        assert (
+            "Order Confirmation: a document could not be collected"
+            in archive.missing_text)
     with server('wes'):
         Collection = Pool().get('order.archive.collection')
         Collection.dismiss(Collection.search([('archive.sale', '=', sale)]))
@@ -228,9 +229,7 @@ def test_gone_before_printed():
     with server():
         archive = get_archive(sale)
         assert not get_pending(sale)
-        assert not any(
-            reason in t
-            for t in Archive.missing([archive]).get(archive, []))
+        assert "could not be collected" not in archive.missing_text
         Event = Pool().get('order.archive.event')
         assert Event.search([
                 ('archive', '=', archive.id), ('action', '=', 'dismiss')])
@@ -292,8 +291,11 @@ def test_report_raises():
             assert get_pending(sale) == [('order', "ValueError: No font")]
             Archive = Pool().get('order.archive')
             archive = get_archive(sale)
-            assert any(
-                "No font" in t for t in Archive.missing([archive])[archive])
+            # Whoever sees the file is told of what kind only
+            assert Archive.missing([archive])[archive] == [
+                'Order Confirmation: a document could not be collected. '
+                'Remove the cause that "To Collect" tells and use "Collect", '
+                'or have it dismissed.']
         collect(sale)
         with server():
             collection, = Pool().get('order.archive.collection').search([

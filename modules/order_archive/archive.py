@@ -62,6 +62,10 @@ def _insert(Model, values):
     return ids
 
 
+def _has_text(text):
+    return bool((text or '').strip())
+
+
 def _isoformat(value):
     return value.isoformat() if value else None
 
@@ -335,7 +339,9 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 ('search_text', 'like', f'%{_normalize(word)}%')
                 for word in value.replace('%', ' ').split())]
         if operator.startswith('not'):
-            return [('id', 'not in', cls.search(domain, query=True))]
+            # Those who do not read the text search it all the same
+            with without_check_access():
+                return [('id', 'not in', cls.search(domain, query=True))]
         return domain
 
     @classmethod
@@ -593,9 +599,18 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
     @without_check_access
     def missing(cls, archives):
         "Return by file the texts of the documents that it must have yet"
-        return {
-            a: [u.text for u in unmet]
-            for a, unmet in cls.get_unmet(archives).items()}
+        pool = Pool()
+        Configuration = pool.get('order.archive.configuration')
+        archives = cls.browse(archives)
+        config = Configuration(1)
+        problems = {
+            c: config.get_problems(c)
+            for c in {a.company for a in archives}}
+        unmet = cls.get_unmet(archives)
+        missing = {
+            a: problems[a.company] + [u.text for u in unmet.get(a, [])]
+            for a in archives}
+        return {a: texts for a, texts in missing.items() if texts}
 
     @classmethod
     @without_check_access
@@ -652,7 +667,9 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             .join(kind, condition=item.kind == kind.id)
             .select(
                 archive.sale, kind.code, item.medium, Count(item.id),
+                # What has been disposed of counts if it did before
                 where=item.state.in_(['kept', 'disposed'])
+                & (item.withdrawn_at == Null) & (item.superseded_by == Null)
                 & cls._of_sales(archive.sale, archives),
                 group_by=[archive.sale, kind.code, item.medium]))
         for sale, code, medium, number in cursor:
@@ -713,18 +730,21 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         table = Model.__table__()
         where = table.state.in_(states)
         if 'sale' in Model._fields:
-            query = table.select(
-                table.sale, table.id,
-                where=where & cls._of_sales(table.sale, archives))
+            cursor.execute(*table.select(
+                    table.sale, table.id,
+                    where=where & cls._of_sales(table.sale, archives)))
+            for sale, id_ in cursor:
+                sales[id_].append(sale)
         else:
-            related = cls.related()[name]
-            query = table.join(
-                related, condition=related.id == table.id).select(
-                related.sale, table.id, distinct=True,
-                where=where & cls._of_sales(related.sale, archives))
-        cursor.execute(*query)
-        for sale, id_ in cursor:
-            sales[id_].append(sale)
+            related = defaultdict(list)
+            for sale, id_ in cls._get_related(
+                    name, sales=[a.sale.id for a in archives]):
+                related[id_].append(sale)
+            cursor.execute(*table.select(
+                    table.id,
+                    where=where & fields.SQL_OPERATORS['in'](
+                        table.id, list(related))))
+            sales.update((i, related[i]) for i, in cursor)
         for record in Model.browse(sorted(sales)):
             for sale in sales[record.id]:
                 records[sale].append(record)
@@ -738,8 +758,10 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def _get_exported(cls, archives):
         exported = set()
-        for archive in cls._get_shipped(archives):
-            country = get_country(archive.company)
+        shipped = cls._get_shipped(archives)
+        countries = {c: get_country(c) for c in {a.company for a in shipped}}
+        for archive in shipped:
+            country = countries[archive.company]
             shipment_address = archive.sale.shipment_address
             if (country and shipment_address and shipment_address.country
                     and shipment_address.country != country):
@@ -925,6 +947,9 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         "Let the file do without documents of the kind because of the reason"
         pool = Pool()
         Item = pool.get('order.archive.item')
+        if not _has_text(reason):
+            raise ArchiveError(gettext('order_archive.msg_waive_reason',
+                    kind=kind.rec_name, archive=archive.rec_name))
         if kind not in cls.get_waivable(archive):
             raise ArchiveError(gettext(
                     'order_archive.msg_waive',
@@ -1456,6 +1481,10 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         items = [i for i in cls.browse(items) if i.state == 'kept']
         if not items:
             return
+        if not _has_text(reason):
+            raise ArchiveError(gettext('order_archive.msg_withdraw_reason',
+                    item=items[0].rec_name,
+                    archive=items[0].archive.rec_name))
         cls._open(list({i.archive for i in items}))
         now = dt.datetime.now().replace(microsecond=0)
         by_company = defaultdict(list)

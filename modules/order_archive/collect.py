@@ -25,6 +25,7 @@ from trytond.transaction import (
 
 from .archive import _insert
 from .exceptions import ArchiveError
+from .retention import SecretMixin, _allow
 
 logger = logging.getLogger(__name__)
 _COLLECTING = ['collecting', 'complete']
@@ -43,6 +44,9 @@ _BATCH = 32 * 1024 * 1024
 # tells whether it has changed.
 Source = namedtuple('Source', [
         'model', 'domain', 'report', 'date', 'names', 'lists'])
+# What could not be collected
+_Failure = namedtuple('_Failure', [
+        'name', 'issue', 'reason', 'confidential'])
 _MOVE = [
     'product', 'quantity', 'unit', 'from_location', 'to_location', 'lot',
     'effective_date', 'state']
@@ -540,6 +544,7 @@ class Archive(metaclass=PoolMeta):
                 'source': str(record),
                 'source_name': record.rec_name,
                 'issue': issues[record.id],
+                'confidential': cls._is_confidential(record),
                 } for record in records if record.id in issues
             for archive in owners[str(record)]]
         archives = {a for r in owners.values() for a in r}
@@ -550,6 +555,7 @@ class Archive(metaclass=PoolMeta):
                     'source': None,
                     'source_name': None,
                     'issue': None,
+                    'confidential': False,
                     } for a in archives)
         if values:
             _insert(Collection, values)
@@ -712,16 +718,27 @@ class Archive(metaclass=PoolMeta):
     def missing(cls, archives):
         pool = Pool()
         Collection = pool.get('order.archive.collection')
+        Kind = pool.get('order.archive.kind')
         missing = super().missing(archives)
+        kinds = {}
         for collection in Collection.search([
                     ('archive', 'in', [a.id for a in archives]),
                     ('dismissed_at', '=', None),
                     ], order=[('archive', 'ASC'), ('id', 'ASC')]):
             texts = missing.setdefault(collection.archive, [])
-            text = collection.get_missing()
+            company = collection.archive.company
+            if company not in kinds:
+                kinds[company] = Kind.get_by_collector(company)
+            text = collection.get_missing(kinds[company])
             if text not in texts:
                 texts.append(text)
         return missing
+
+    @classmethod
+    def _is_confidential(cls, record):
+        "Return whether the documents of the record are confidential"
+        return getattr(
+            record, 'file_confidentiality', None) not in {None, 'normal'}
 
     # Collectors
 
@@ -751,9 +768,7 @@ class Archive(metaclass=PoolMeta):
                         'source_name': record.rec_name,
                         'issue': issues[record.id],
                         'document_date': _date(date),
-                        'confidential': getattr(
-                            record, 'file_confidentiality', None)
-                        not in {None, 'normal'},
+                        'confidential': cls._is_confidential(record),
                         'render': partial(
                             cls._render, source, record, archive.company),
                         }
@@ -945,7 +960,7 @@ class _Run:
         "Return the set of the files that do not have all there is"
         needed, _ = self._look()
         keys = {(self._get_key(d), d.get('issue')) for d in needed}
-        keys.update((k, issue) for k, (_, issue, _) in self.failures.items())
+        keys.update((k, f.issue) for k, f in self.failures.items())
         late = {a for (a, _, _), _ in keys - self.dismissed}
         if self.names and late:
             self._lock()
@@ -1027,7 +1042,7 @@ class _Run:
         return documents
 
     @contextmanager
-    def _failing(self, *keys, name=None, issue=None):
+    def _failing(self, *keys, name=None, issue=None, confidential=False):
         "Note the exception as the failure of the keys"
         try:
             with _undoing():
@@ -1041,7 +1056,13 @@ class _Run:
                 getattr(exception, 'message', None)
                 or f'{exception.__class__.__name__}: {exception}')
             for key in keys:
-                self.failures[key] = (name, issue, reason)
+                self.failures[key] = _Failure(
+                    name, issue, reason, confidential)
+
+    @classmethod
+    def _is_confidential(cls, document):
+        return bool(
+            document.get('confidential') or document['kind'].confidential)
 
     def _get_known(self):
         """Return by file, kind and source the issues that have been collected
@@ -1104,9 +1125,10 @@ class _Run:
                         'order_archive.msg_collect_changed',
                         issued=row.create_date.strftime('%Y-%m-%d %H:%M:%S')))
             else:
-                self.failures[key] = (
+                self.failures[key] = _Failure(
                     row.source_name, row.issue,
-                    gettext('order_archive.msg_collect_gone'))
+                    gettext('order_archive.msg_collect_gone'),
+                    row.confidential)
         return remarks
 
     def _collect(self, documents, remarks):
@@ -1114,7 +1136,10 @@ class _Run:
         for document in documents:
             key = self._get_key(document)
             name = document.get('source_name')
-            with self._failing(key, name=name, issue=document.get('issue')):
+            confidential = self._is_confidential(document)
+            with self._failing(
+                    key, name=name, issue=document.get('issue'),
+                    confidential=confidential):
                 values = self._get_values(document, remarks[key])
             if key in self.failures:
                 continue
@@ -1162,7 +1187,8 @@ class _Run:
             for key, values in batch:
                 with self._failing(
                         key, name=values.get('source_name'),
-                        issue=values.get('issue')), \
+                        issue=values.get('issue'),
+                        confidential=self._is_confidential(values)), \
                         Transaction().set_context(_locked=True):
                     Item.collect([values])
 
@@ -1174,16 +1200,17 @@ class _Run:
         kept, done, to_create = {}, [], []
         self.failures = {
             k: v for k, v in self.failures.items()
-            if (k, v[1]) not in self.dismissed}
+            if (k, v.issue) not in self.dismissed}
         for row in self.rows:
             key = self._get_row_key(row)
             if key in self.failures and key not in kept:
                 kept[key] = row
             else:
                 done.append(row)
-        for key, (name, issue, reason) in self.failures.items():
+        for key, failure in self.failures.items():
             values = {
-                'reason': reason,
+                'reason': failure.reason,
+                'confidential': failure.confidential,
                 'tried_at': now,
                 'attempts': 1,
                 }
@@ -1196,14 +1223,14 @@ class _Run:
                         'archive': archive.id,
                         'collector': collector,
                         'source': source,
-                        'source_name': name,
-                        'issue': issue,
+                        'source_name': failure.name,
+                        'issue': failure.issue,
                         **values})
         Collection.create(to_create)
         Collection.delete(done)
         return [
-            f'{name or key[1]}: {reason}'
-            for key, (name, _, reason) in self.failures.items()]
+            f'{f.name or key[1]}: {f.reason}'
+            for key, f in self.failures.items()]
 
 
 def _date(value):
@@ -1228,7 +1255,7 @@ class Kind(metaclass=PoolMeta):
         return kinds
 
 
-class Collection(ModelSQL, ModelView):
+class Collection(SecretMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.collection'
 
     archive = fields.Many2One(
@@ -1245,6 +1272,7 @@ class Collection(ModelSQL, ModelView):
     issue = fields.Char(
         "Issue", readonly=True,
         help="What tells the state in which it was issued from others.")
+    confidential = fields.Boolean("Confidential", readonly=True)
     reason = fields.Text(
         "Reason", readonly=True,
         help="Why it could not be collected.")
@@ -1257,7 +1285,6 @@ class Collection(ModelSQL, ModelView):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls.__access__.add('archive')
         t = cls.__table__()
         cls._sql_indexes.add(
             Index(
@@ -1291,19 +1318,62 @@ class Collection(ModelSQL, ModelView):
                     If(Bool(Eval('reason')), 'danger', ''))),
             ]
 
-    def get_missing(self):
-        "Return the text of what is missing"
-        if self.reason:
-            return gettext('order_archive.msg_collect_failed',
-                document=self.rec_name, reason=self.reason)
-        return gettext('order_archive.msg_collect_pending',
-            document=self.rec_name)
+    @without_check_access
+    def get_secret(self, name):
+        return bool(
+            self.confidential or self.archive.confidential
+            or self.collector in self._get_confidential(self.company))
+
+    @classmethod
+    @without_check_access
+    def search_secret(cls, name, clause):
+        pool = Pool()
+        Company = pool.get('company.company')
+        _, operator, value = clause
+        domain = ['OR',
+            ('confidential', '=', True),
+            ('archive.confidential', '=', True),
+            ]
+        for company in Company.search([]):
+            if collectors := cls._get_confidential(company):
+                domain.append([
+                        ('archive.company', '=', company.id),
+                        ('collector', 'in', list(collectors)),
+                        ])
+        if (operator == '=') == bool(value):
+            return domain
+        return [('id', 'not in', cls.search(domain, query=True))]
+
+    @classmethod
+    def _get_confidential(cls, company):
+        "Return the set of the collectors of confidential documents"
+        pool = Pool()
+        Kind = pool.get('order.archive.kind')
+        return {
+            c for c, k in Kind.get_by_collector(company).items()
+            if k.confidential}
+
+    def get_missing(self, kinds):
+        """Return the text of what is missing, of the kinds by collector
+
+        All who see the file or the order see it, so it names nothing else."""
+        kind = kinds.get(self.collector)
+        message = 'failed' if self.reason else 'pending'
+        return gettext(
+            f'order_archive.msg_collect_{message}',
+            kind=kind.rec_name if kind else gettext(
+                'order_archive.msg_collect_all'))
 
     @classmethod
     @ModelView.button
-    @without_check_access
     def dismiss(cls, collections):
         "Do without what cannot be collected"
+        _allow(collections, 'group_archive_waive')
+        with without_check_access():
+            cls._dismiss(collections)
+
+    @classmethod
+    def _dismiss(cls, collections):
         pool = Pool()
         Archive = pool.get('order.archive')
         Event = pool.get('order.archive.event')

@@ -16,9 +16,9 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import EvidenceMixin, _isoformat, _recording
+from .archive import EvidenceMixin, _has_text, _isoformat, _recording
 from .exceptions import DisposalError
-from .retention import SecretMixin, _allow, _has_text, _need_employee, _raise
+from .retention import SecretMixin, _allow, _need_employee, _raise
 
 _OPEN = ['proposed', 'approved']
 _APPROVALS = 2

@@ -17,7 +17,7 @@ from trytond.pyson import Bool, Date, Eval, If
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import _isoformat, _recording
+from .archive import _has_text, _isoformat, _recording
 from .exceptions import RetentionError, RetentionValidationError
 
 ACTIONS = [
@@ -67,10 +67,6 @@ def _need_employee(record):
                 record=record.rec_name,
                 company=record.company.rec_name))
     return employee
-
-
-def _has_text(text):
-    return bool((text or '').strip())
 
 
 def _raise(error, problems):
