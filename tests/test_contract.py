@@ -507,6 +507,16 @@ class ContractRegisterTestCase(ContractTestCase):
         hugo, = User.search([('login', '=', 'hugo')])
         User.write([hugo], {'active': False})
         get_notifications()
+        kira, = User.search([('login', '=', 'kira')])
+        User.write([kira], {'active': False})
+        table = Pool().get('res.user-res.group').__table__()
+        Transaction().connection.cursor().execute(*table.delete(
+                where=table.user == Transaction().user))
+        # Nobody is there to be told
+        Contract.watch()
+        self.assertFalse(get_notifications())
+        self.assertIsNone(reload(contract).reminded_of)
+        User.write([kira], {'active': True})
         Contract.watch()
         self.assertIn('kira', get_notifications())
         self.assertEqual(reload(contract).reminded_of, day(5))
@@ -664,6 +674,37 @@ class ContractRegisterTestCase(ContractTestCase):
         content = json.loads(event.content)
         values = json.loads(json.dumps(reload(record).ledger_values()))
         self.assertEqual(content['values'], values)
+
+
+class ContractLoanTestCase(ContractTestCase):
+    "Test the originals that are lent"
+
+    @with_company
+    def test_overdue(self):
+        "Test who lent and who borrowed are reminded once a week"
+        create_mandate()
+        contract = bring(create_contract(), 'deposited')
+        ArchiveLoan = Pool().get('order.archive.loan')
+        loan = create(
+            "Hugo", 'sale.contract.loan', contract=contract.id,
+            borrower=employee("Arno").party.id, purpose="Audit",
+            lent_on=TODAY, due_on=day(3))
+        get_notifications()
+
+        def remind(days):
+            with on(day(days)):
+                ArchiveLoan.remind()
+            return {
+                login: n.description
+                for login, (n,) in get_notifications().items()}
+        told = dict.fromkeys(['arno', 'hugo'], loan.rec_name)
+        self.assertEqual(remind(3), {})
+        self.assertEqual(remind(4), told)
+        self.assertEqual(remind(5), {})
+        self.assertEqual(remind(11), told)
+        self.assertEqual(reload(loan).reminded_on, day(11))
+        click("Hugo", 'return_', loan)
+        self.assertEqual(remind(30), {})
 
 
 class ContractArchiveTestCase(ContractTestCase):

@@ -21,7 +21,8 @@ from .archive import (
 from .retention import (
     LATER, TODAY, RetentionTestCase, approve, archived, click, client, close,
     disposed, erase, hold, on, plan, propose, release, stored)
-from .review import count_queries, create_party, with_company
+from .review import (
+    count_queries, create_party, get_notifications, with_company)
 
 END = TODAY + relativedelta(years=10)
 
@@ -601,7 +602,16 @@ class DisposalTestCase(RetentionTestCase):
         "Test a file to review is proposed only by a person"
         plan(action='review')
         archive = archived()
+        get_notifications()
         self.assertEqual(propose(), [])
+        told = get_notifications()
+        self.assertLessEqual({'dora', 'dirk', 'dana'}, set(told))
+        notification, = told['dora']
+        self.assertIn("1 order file(s) to review", notification.label)
+        self.assertIn(archive.number, notification.description)
+        # Of each once
+        self.assertEqual(propose(), [])
+        self.assertFalse(get_notifications())
         for name in ["Arno", "Audi", "Sven"]:
             with self.subTest(name=name), self.assertRaises(UserError):
                 click('propose_disposal', archive, name=name)

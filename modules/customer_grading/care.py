@@ -13,7 +13,7 @@ from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelStorage, ModelView, fields
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import CompanyValueMixin
-from trytond.modules.company_department.user import \
+from trytond.modules.company_department.tools import \
     get_employee as find_employee
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Date, Eval, If

@@ -12,7 +12,7 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.account_credit_limit.exceptions import (
     CreditLimitError, CreditLimitWarning)
-from trytond.modules.company_department.user import get_user
+from trytond.modules.company_department.tools import get_user
 from trytond.modules.currency.fields import Monetary
 from trytond.modules.sale_credit_limit.party import Party as SaleParty
 from trytond.pool import Pool, PoolMeta

@@ -20,7 +20,7 @@ from trytond.model import (
     Workflow, fields, sequence_ordered)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import CompanyValueMixin
-from trytond.modules.company_department.user import get_employee, get_user
+from trytond.modules.company_department.tools import get_employee, get_user
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If, PYSONEncoder

@@ -9,7 +9,7 @@ from sql.operators import Concat, Equal
 
 from trytond.i18n import gettext
 from trytond.model import Exclude, Index, ModelSQL, ModelView, fields
-from trytond.modules.company_department.user import get_employee
+from trytond.modules.company_department.tools import get_employee
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If

@@ -18,7 +18,8 @@ from trytond.i18n import gettext
 from trytond.model import (
     Exclude, Index, ModelSQL, ModelStorage, ModelView, Workflow, fields)
 from trytond.model.exceptions import AccessError
-from trytond.modules.company_department.user import get_employee
+from trytond.modules.company_department.tools import (
+    get_employee, group_by_company, notify, per_company)
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If, PYSONEncoder
 from trytond.tools import grouped_slice, unescape_wildcard
@@ -64,6 +65,10 @@ def _insert(Model, values):
 
 def _has_text(text):
     return bool((text or '').strip())
+
+
+def _now():
+    return dt.datetime.now().replace(microsecond=0)
 
 
 def _isoformat(value):
@@ -494,13 +499,10 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         to_open = [s for s in sales if s not in archives]
         classes = Class.get_classes([s for s in to_open if s not in last])
         classes.update((s, a.class_) for s, a in last.items())
-        by_company = defaultdict(list)
-        for sale in to_open:
-            if sale in classes:
-                by_company[sale.company].append(sale)
-        now = dt.datetime.now().replace(microsecond=0)
+        now = _now()
         opened = []
-        for company, c_sales in by_company.items():
+        for company, c_sales in group_by_company(
+                [s for s in to_open if s in classes]):
             sequence = config.get_multivalue(
                 'archive_sequence', company=company.id)
             to_create = []
@@ -550,11 +552,8 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         Date = pool.get('ir.date')
         Event = pool.get('order.archive.event')
         config = Configuration(1)
-        by_company = defaultdict(list)
-        for archive in cls.get(sales).values():
-            if not archive.done_on:
-                by_company[archive.company].append(archive)
-        for company, archives in by_company.items():
+        for company, archives in group_by_company(
+                [a for a in cls.get(sales).values() if not a.done_on]):
             with Transaction().set_context(company=company.id):
                 today = Date.today()
             days = config.get_multivalue('archive_days', company=company.id)
@@ -899,12 +898,9 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                         archive=a.rec_name, sale=a.sale.rec_name,
                         missing=' '.join(texts))
                     for a, texts in problems.items() if texts))
-        now = dt.datetime.now().replace(microsecond=0)
-        by_company = defaultdict(list)
-        for archive in archives:
-            by_company[archive.company].append(archive)
+        now = _now()
         with _recording():
-            for company, c_archives in by_company.items():
+            for company, c_archives in group_by_company(archives):
                 employee = get_employee(company)
                 cls.write(c_archives, {
                         'state': 'archived',
@@ -1063,10 +1059,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         Group = pool.get('res.group')
         ModelData = pool.get('ir.model.data')
         config = Configuration(1)
-        by_company = defaultdict(list)
-        for archive in archives:
-            by_company[archive.company].append(archive)
-        for company, c_archives in by_company.items():
+        for company, c_archives in group_by_company(archives):
             archivist = config.get_multivalue(
                 'archivist', company=company.id)
             if archivist:
@@ -1078,46 +1071,37 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                         ('groups', '=', group.id),
                         ('companies', '=', company.id),
                         ])
-            for user in users:
-                language = user.language.code if user.language else None
-                with Transaction().set_context(language=language):
-                    label = gettext(message_id, number=len(c_archives))
-                cls.notify_user(
-                    c_archives, icon, label,
-                    ', '.join(
-                        f'{a.number} – {a.sale_number}'
-                        for a in c_archives[:5]),
-                    user=user)
+            notify(
+                dict.fromkeys(users, c_archives), icon, message_id,
+                lambda a: f'{a.number} – {a.sale_number}')
 
     @classmethod
     @without_check_access
-    def remind(cls):
+    @per_company
+    def remind(cls, company):
         """Update the files of the orders that are done and tell the archivists
         once of those that are late"""
         pool = Pool()
-        Company = pool.get('company.company')
         Date = pool.get('ir.date')
         domain = [
+            ('company', '=', company.id),
             ('state', 'in', _OPEN),
-            ('done_on', '!=', None),
             ]
-        for archives in grouped_slice(cls.search(domain), 1000):
+        for archives in grouped_slice(
+                cls.search([*domain, ('done_on', '!=', None)]), 1000):
             cls.update(list(archives))
-        for company in Company.search([]):
-            with Transaction().set_context(company=company.id):
-                today = Date.today()
-            late = cls.search([
-                    ('company', '=', company.id),
-                    ('state', 'in', _OPEN),
-                    ('deadline', '<', today),
-                    ('reminded_on', '=', None),
-                    ])
-            if late:
-                with _recording():
-                    cls.write(late, {'reminded_on': today})
-                cls.notify(
-                    late, 'tryton-warning',
-                    'order_archive.msg_notification_late')
+        today = Date.today()
+        late = cls.search([
+                *domain,
+                ('deadline', '<', today),
+                ('reminded_on', '=', None),
+                ])
+        if late:
+            with _recording():
+                cls.write(late, {'reminded_on': today})
+            cls.notify(
+                late, 'tryton-warning',
+                'order_archive.msg_notification_late')
 
     @classmethod
     def _get_users(cls, domain):
@@ -1355,7 +1339,7 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         employees = {
             c: get_employee(c) for c in {a.company for a in archives}}
         by_id = {a.id: a for a in archives}
-        now = dt.datetime.now().replace(microsecond=0)
+        now = _now()
         to_create, later, superseded = {}, [], {}
         for values in values_list:
             values = values.copy()
@@ -1486,12 +1470,9 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
                     item=items[0].rec_name,
                     archive=items[0].archive.rec_name))
         cls._open(list({i.archive for i in items}))
-        now = dt.datetime.now().replace(microsecond=0)
-        by_company = defaultdict(list)
-        for item in items:
-            by_company[item.company].append(item)
+        now = _now()
         with _recording():
-            for company, c_items in by_company.items():
+            for company, c_items in group_by_company(items):
                 employee = get_employee(company)
                 cls.write(c_items, {
                         'state': 'withdrawn',

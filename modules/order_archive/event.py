@@ -10,7 +10,7 @@ from sql.conditionals import Coalesce
 from sql.operators import Concat
 
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
-from trytond.modules.company_department.user import get_employee, get_user
+from trytond.modules.company_department.tools import get_employee, get_user
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access

@@ -1,6 +1,5 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
-import datetime as dt
 from collections import defaultdict
 
 from sql import Null, Union
@@ -8,14 +7,14 @@ from sql import Null, Union
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
-from trytond.modules.company_department.user import get_employee
+from trytond.modules.company_department.tools import get_employee
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import EvidenceMixin, _has_text, _isoformat, _recording
+from .archive import EvidenceMixin, _has_text, _isoformat, _now, _recording
 from .exceptions import HoldError, HoldValidationError
 from .retention import (
     SecretMixin, _allow, _check_group, _need_employee, _raise)
@@ -116,7 +115,7 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def default_placed_at(cls):
-        return dt.datetime.now().replace(microsecond=0)
+        return _now()
 
     @classmethod
     def view_attributes(cls):

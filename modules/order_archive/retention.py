@@ -11,7 +11,7 @@ from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelStorage, ModelView, fields,
     sequence_ordered)
 from trytond.model.exceptions import AccessError
-from trytond.modules.company_department.user import get_employee
+from trytond.modules.company_department.tools import get_employee
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If
 from trytond.transaction import Transaction, check_access, without_check_access
