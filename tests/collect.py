@@ -25,8 +25,8 @@ from .rpc import server
 def create_world(config=None):
     """Create two companies of which only the first keeps files
 
-    Sam sells, Ada keeps the files, Wes waives, Nora has no group, Olga keeps
-    the files of the other company."""
+    Sam sells, Ada keeps the files, Wes waives, Cora sees what is confidential,
+    Nora has no group, Olga keeps the files of the other company."""
     Company = Model.get('company.company', config=config)
     Configuration = Model.get('order.archive.configuration', config=config)
     Class = Model.get('order.archive.class', config=config)
@@ -55,6 +55,7 @@ def create_world(config=None):
             ("Sam", "Sales", "Stock", "Accounting", "Order Review"),
             ("Ada", "Order Archive", "Sales"),
             ("Wes", "Order Archive Waivers"),
+            ("Cora", "Order Archive Confidential"),
             ("Nora",),
             ]:
         create_user(name, *groups, company=a, config=config)

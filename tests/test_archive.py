@@ -357,6 +357,29 @@ class FileTestCase(ArchiveTestCase):
                 self.assertEqual(missing(archive), [])
                 ship(archive.sale)
                 self.assertEqual(missing(archive), texts)
+        Archive = archive.__class__
+        with count_queries() as few:
+            Archive._get_exported([Archive(archive.id)])
+        more = [confirm(create_sale(party=party)) for _ in range(3)]
+        for archive in more:
+            ship(archive.sale)
+        archives = Archive.browse([archive, *more])
+        with count_queries() as many:
+            self.assertEqual(len(Archive._get_exported(archives)), 3)
+        self.assertEqual(selects(many), selects(few))
+
+    @with_company
+    def test_related(self):
+        "Test what belongs to an order is asked for in the same way each time"
+        Archive = Pool().get('order.archive')
+        create_plan(('order', 'produced'))
+        archive = confirm()
+        missing(archive)
+        with patch.object(
+                Archive, 'related', side_effect=AssertionError) as related:
+            gate(archive)
+            missing(archive)
+        self.assertFalse(related.called)
 
     @with_company
     def test_number(self):
@@ -391,10 +414,43 @@ class FileTestCase(ArchiveTestCase):
         Kind = Pool().get('order.archive.kind')
         create_plan()
         configure(settlement='document')
-        archive = confirm()
-        Kind.write([kind('settlement')], {'active': False})
+        settlement = kind('settlement')
+        for method, args in [
+                (Kind.write, [{'active': False}]),
+                (Kind.write, [{'code': 'other'}]),
+                (Kind.delete, []),
+                ]:
+            with self.assertRaisesRegex(ArchiveError, "settlement"):
+                method([settlement], *args)
+        Kind.write([settlement], {'name': "Settled"})
+        # Nor is it required without
+        configure(settlement='none')
+        Kind.write([settlement], {'active': False})
         with self.assertRaisesRegex(ArchiveError, "settlement"):
-            missing(archive)
+            configure(settlement='document')
+
+    @with_company
+    def test_configuration_kind_gone(self):
+        "Test what is required and has no kind is missing, and that is all"
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        Kind = pool.get('order.archive.kind')
+        create_plan(('contract', 'always'))
+        configure(settlement='document')
+        archive = confirm()
+        table = Kind.__table__()
+        Transaction().connection.cursor().execute(*table.update(
+                [table.active], [False], where=table.code == 'settlement'))
+        Transaction().counter += 1
+        first, second = missing(archive)
+        self.assertIn('"settlement"', first)
+        self.assertEqual(second, "Contract: 0 of 1.")
+        with as_user("Sven"):
+            sale = pool.get('sale.sale')(archive.sale.id)
+            self.assertIn('"settlement"', sale.archive_missing)
+        Archive.remind()
+        add(archive, 'drawing')
+        self.assertEqual(len(Archive(archive.id).items), 1)
 
     @with_company
     def test_waive(self):
@@ -410,6 +466,9 @@ class FileTestCase(ArchiveTestCase):
             Archive.do_waive(archive, kind('order'), "Lost")
         with self.assertRaises(ArchiveError):
             Archive.do_waive(archive, kind('drawing'), "Not needed")
+        for reason in [None, '', " \n"]:
+            with self.assertRaisesRegex(ArchiveError, "reason"):
+                Archive.do_waive(archive, kind('contract'), reason)
         with as_user("Wanda"):
             Archive.do_waive(archive, kind('contract'), "Agreed by mail")
         item, = Archive(archive.id).items
@@ -417,7 +476,11 @@ class FileTestCase(ArchiveTestCase):
         self.assertEqual(item.reason, "Agreed by mail")
         self.assertEqual(item.collected_by, employee("Wanda"))
         self.assertEqual(len(missing(archive)), 1)
-        pool.get('order.archive.item').do_withdraw([item], "Found it")
+        Item = pool.get('order.archive.item')
+        for reason in [None, '', " \n"]:
+            with self.assertRaisesRegex(ArchiveError, "reason"):
+                Item.do_withdraw([item], reason)
+        Item.do_withdraw([item], "Found it")
         self.assertEqual(len(missing(archive)), 2)
 
     @with_company
@@ -818,15 +881,22 @@ class ItemTestCase(ArchiveTestCase):
     @with_company
     def test_closed(self):
         "Test an archived file takes nothing and lets nothing go"
-        Item = Pool().get('order.archive.item')
-        Archive = Pool().get('order.archive')
-        create_plan()
+        pool = Pool()
+        Item = pool.get('order.archive.item')
+        Archive = pool.get('order.archive')
+        plan = create_plan()
         archive, item = create_archived()
         with self.assertRaisesRegex(ArchiveError, archive.number):
             add(archive, 'drawing')
         with self.assertRaisesRegex(ArchiveError, archive.number):
             Item.do_withdraw([item], "Wrong")
-        with self.assertRaises(ArchiveError):
+        # Even what the plan asks for since
+        pool.get('order.archive.requirement').create([{
+                    'class_': plan.id, 'kind': kind('drawing').id}])
+        archive = Archive(archive.id)
+        self.assertEqual(Archive.get_waivable(archive), [kind('drawing')])
+        with self.assertRaisesRegex(
+                ArchiveError, f"{archive.number}.*Archived"):
             Archive.do_waive(archive, kind('drawing'), "Lost")
 
     @with_company
@@ -924,6 +994,22 @@ class ItemTestCase(ArchiveTestCase):
         self.assertEqual(archive.ledger_values(), values)
         self.assertTrue(Party.search([('id', '=', other.id)]))
         self.assertEqual(bytes(item.data), b'document')
+        # It is erased with those that it replaces
+        Erase = pool.get('party.erase', type='wizard')
+        Party.write([other], {'active': False})
+        session, _, _ = Erase.create()
+        erase = Erase(session)
+        erase.ask.party = Party(other.id)
+        erase.transition_erase()
+        self.assertTrue(Party.search([
+                    ('id', '=', other.id), ('name', '=', None),
+                    ('active', '=', False)]))
+        archive = Archive(archive.id)
+        self.assertEqual(archive.party_name, "Acme")
+        self.assertEqual(archive.ledger_values(), values)
+        self.assertEqual(
+            Archive.search([('rec_name', 'ilike', '%acme%')]), [archive])
+        self.assertEqual(bytes(archive.items[0].data), b'document')
 
 
 class CatalogueTestCase(ArchiveTestCase):

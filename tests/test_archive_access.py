@@ -1,7 +1,10 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 "Nobody sees, adds or changes what is kept of orders but who may"
+import csv
 import datetime as dt
+import io
+import zipfile
 from contextlib import contextmanager
 from unittest.mock import patch
 
@@ -292,6 +295,15 @@ def test_items(world, login):
 
 def test_items_of_file(world):
     "Through the file nothing leaks"
+    assert find(world.sam, FILE, [('rec_name', 'ilike', '%drawing%')])
+    assert world.files["Normal"] not in find(
+        world.sam, FILE, [('rec_name', 'not ilike', '%drawing%')])
+    for name in ['search_text', 'search_index']:
+        refuses(
+            world.sam, (f'{FILE}.read', [world.files["Normal"]], [name]),
+            (f'{FILE}.search', [(name, 'ilike', '%drawing%')], 0, None, None),
+            (f'{FILE}.search', [], 0, None, [(name, 'ASC')]),
+            (f'{FILE}.export_data', [world.files["Normal"]], [name], False))
     values, = world.arno(
         f'{FILE}.read', [world.files["Normal"]], ['items', 'search_text'])
     assert world.items["Normal"] in values['items']
@@ -441,10 +453,10 @@ def test_upload(world):
         upload(world.arno, world.files["Normal"], kind=drawing)
 
 
-def waive(client, file, kind):
+def waive(client, file, kind, reason="Lost"):
     return client.wizard(
         'order.archive.waive', 'waive', FILE, [file], {'start': {
-                'kinds': [kind], 'kind': kind, 'reason': "Lost"}})
+                'kinds': [kind], 'kind': kind, 'reason': reason}})
 
 
 def test_waive(world):
@@ -455,6 +467,11 @@ def test_waive(world):
     for login in set(SEEN) - {'wanda'}:
         with pytest.raises(Fault):
             waive(world[login], world.files["Normal"], contract)
+    for reason in ['', "  "]:
+        with pytest.raises(Fault, match="reason"):
+            waive(world.wanda, world.files["Normal"], contract, reason)
+    with pytest.raises(Fault, match="reason"):
+        withdraw(world.arno, world.items["Normal"], "  ")
     for file, kind_ in [
             ("Normal", drawing), ("Closed", contract), ("Foreign", contract)]:
         with pytest.raises(Fault):
@@ -462,10 +479,10 @@ def test_waive(world):
     assert get_content() == before
 
 
-def withdraw(client, item):
+def withdraw(client, item, reason="Wrong"):
     return client.wizard(
         'order.archive.item.withdraw', 'withdraw', ITEM, [item],
-        {'start': {'reason': "Wrong"}})
+        {'start': {'reason': reason}})
 
 
 def test_withdraw(world):
@@ -531,3 +548,38 @@ def test_disk_full(world):
     with pytest.raises(OSError):
         run(store)
     assert get_content() == before
+
+
+def test_waive_kind(world):
+    "It is the kind that was chosen that is waived"
+    with server(tasks=False):
+        Requirement = Pool().get('order.archive.requirement')
+        order = kind('order').id
+        required, = Requirement.create([{
+                    'class_': world.plan, 'kind': order}])
+    waive(world.wanda, world.files["Normal"], order)
+    with server(tasks=False):
+        waiver, = Pool().get(ITEM).search([
+                ('archive', '=', world.files["Normal"]),
+                ('medium', '=', 'waiver')])
+        assert waiver.kind.id == order
+        Requirement.delete([Requirement(required.id)])
+
+
+@pytest.mark.parametrize('login, secret', [('arno', False), ('connie', True)])
+def test_export_year(world, login, secret):
+    "A year is exported without what the user may not read"
+    result = world[login].wizard(
+        'order.archive.export', 'export', FILE, [], {'start': {
+                'content': 'year', 'company': world.company,
+                'year': dt.date.today().year, 'to': 'client'}})
+    data = result['view']['defaults']['data']
+    with server(tasks=False):
+        Archive = Pool().get(FILE)
+        numbers = {n: Archive(i).number for n, i in world.files.items()}
+    with zipfile.ZipFile(io.BytesIO(data)) as bag:
+        name, = [n for n in bag.namelist() if n.endswith('data/index.csv')]
+        rows = csv.DictReader(bag.read(name).decode('utf-8-sig').splitlines())
+        files = {r['file'] for r in rows}
+    assert files == {numbers[n] for n in [
+            "Normal", "Closed", *(["Secret"] if secret else [])]}

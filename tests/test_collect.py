@@ -19,8 +19,8 @@ from trytond.transaction import Transaction
 
 from .care import create_file
 from .collect import (
-    activate_world, attach, collect, create_order, get_archive, get_items,
-    get_pending, pay, post_invoice, run_tasks, ship)
+    activate_world, attach, call, collect, create_order, get_archive,
+    get_items, get_pending, pay, post_invoice, run_tasks, ship)
 from .review import count_queries
 from .rpc import server
 
@@ -215,12 +215,13 @@ def test_gone_before_printed():
         Sale.draft([Sale(sale)])
     run_tasks()
     with server():
-        Archive = Pool().get('order.archive')
         assert not get_items(sale, 'order')
         (collector, reason), = get_pending(sale)
         assert collector == 'order' and "before it was printed" in reason
         archive = get_archive(sale)
-        assert any(reason in t for t in Archive.missing([archive])[archive])
+        assert (
+            "Order Confirmation: a document could not be collected"
+            in archive.missing_text)
     with server('wes'):
         Collection = Pool().get('order.archive.collection')
         Collection.dismiss(Collection.search([('archive.sale', '=', sale)]))
@@ -228,9 +229,7 @@ def test_gone_before_printed():
     with server():
         archive = get_archive(sale)
         assert not get_pending(sale)
-        assert not any(
-            reason in t
-            for t in Archive.missing([archive]).get(archive, []))
+        assert "could not be collected" not in archive.missing_text
         Event = Pool().get('order.archive.event')
         assert Event.search([
                 ('archive', '=', archive.id), ('action', '=', 'dismiss')])
@@ -292,8 +291,11 @@ def test_report_raises():
             assert get_pending(sale) == [('order', "ValueError: No font")]
             Archive = Pool().get('order.archive')
             archive = get_archive(sale)
-            assert any(
-                "No font" in t for t in Archive.missing([archive])[archive])
+            # Whoever sees the file is told of what kind only
+            assert Archive.missing([archive])[archive] == [
+                'Order Confirmation: a document could not be collected. '
+                'Remove the cause that "To Collect" tells and use "Collect", '
+                'or have it dismissed.']
         collect(sale)
         with server():
             collection, = Pool().get('order.archive.collection').search([
@@ -643,19 +645,181 @@ def test_incoming_document():
         assert bytes(item.data) == b'scan' and item.name == "scan.pdf"
 
 
-def test_archived():
-    "Nothing is collected for a file that has been archived"
-    sale, = create_order()
+def archive_it(sale):
+    "Have the file of the order archived as it is"
     with server():
         Archive = Pool().get('order.archive')
         table = Archive.__table__()
         Transaction().connection.cursor().execute(*table.update(
                 [table.state], ['archived'], where=table.sale == sale))
+        archive, = Archive.search([('sale', '=', sale)])
+        return archive.id
+
+
+def get_late(sale):
+    "Return the supplement of the order, and what the sources of its items are"
+    Archive = Pool().get('order.archive')
+    supplement, = Archive.search([
+            ('sale', '=', sale), ('supplement_of', '!=', None)])
+    return supplement, [i.source for i in supplement.items]
+
+
+def create_complaint(sale):
+    with server('sam'):
+        pool = Pool()
+        Complaint = pool.get('sale.complaint')
+        Type = pool.get('sale.complaint.type')
+        Sale = pool.get('sale.sale')
+        model, = pool.get('ir.model').search([('name', '=', 'sale.sale')])
+        type_ = Type(name="Order", origin=model)
+        type_.save()
+        complaint = Complaint(
+            type=type_, customer=Sale(sale).party,
+            company=Sale(sale).company, origin=Sale(sale),
+            date=dt.date.today(), description="It squeaks")
+        complaint.save()
+        Complaint.wait([complaint])
+        return str(complaint)
+
+
+@pytest.mark.parametrize('late', ['complaint', 'attachment'])
+def test_late(late):
+    "What comes after the file was archived goes into a supplement by itself"
+    sale, = create_order()
+    ship(sale)
+    invoice, = post_invoice(sale)
+    pay(invoice)
+    archive = archive_it(sale)
     with server():
         before = [i.id for i in get_items(sale, state=None)]
-        attach(f'sale.sale,{sale}')
-    ship(sale)
-    collect(sale)
+    if late == 'complaint':
+        source = create_complaint(sale)
+    else:
+        with server('sam'):
+            source = f"ir.attachment,{attach(f'sale.sale,{sale}')}"
     with server():
-        assert [i.id for i in get_items(sale, state=None)] == before
+        supplement, sources = get_late(sale)
+        assert supplement.supplement_of.id == archive
+        assert sources == [source]
+        assert not get_pending(sale)
+        # Nothing is open, so it is up to the archivist
+        assert supplement.done_on and supplement.deadline
+    with server():
+        Archive = Pool().get('order.archive')
+        Archive.collect_due()
+    with server():
+        # The rest is in the file before
+        assert get_late(sale)[1] == [source]
+        assert [
+            i.id for i in get_items(sale, state=None)
+            if i.archive.id == archive] == before
+
+
+def test_late_credit_note():
+    "A credit note of an archived order goes into a supplement"
+    sale, = create_order()
+    invoice, = post_invoice(sale)
+    archive_it(sale)
+
+    def credit():
+        Invoice = Pool().get('account.invoice')
+        credit, = Invoice.credit([Invoice(invoice)])
+        credit.invoice_date = dt.date.today()
+        credit.save()
+        Invoice.post([credit])
+        return str(credit)
+    credit = call('sam', credit)
+    run_tasks()
+    with server():
+        assert credit in get_late(sale)[1]
+
+
+def test_late_nothing():
+    "Nothing is opened for an archived order that has nothing new"
+    sale, = create_order()
+    with server('sam'):
+        attachment = attach(f'sale.sale,{sale}')
+    archive_it(sale)
+    with server():
+        pool = Pool()
+        pool.get('order.archive').issued(
+            'order', [pool.get('sale.sale')(sale)])
+    with server('sam'):
+        Attachment = Pool().get('ir.attachment')
+        Attachment.delete([Attachment(attachment)])
+    run_tasks()
+    with server():
+        assert get_archive(sale).state == 'archived'
+        assert not get_pending(sale)
+
+
+def test_late_survey():
+    "A survey of the customer opens no supplement of its orders"
+    sale, = create_order()
+    archive_it(sale)
+    with server():
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        with patch.object(
+                Archive, '_get_related', return_value={(sale, 1)}):
+            assert not Archive.get_owners(['customer.survey,1'])
+            assert Archive.get_owners(['sale.complaint,1'])
+
+
+def test_late_gone():
+    "An attachment of an archived order is copied before it goes"
+    sale, = create_order()
+    archive_it(sale)
+    with server('sam', tasks=False):
+        attachment = attach(f'sale.sale,{sale}')
+    with server('sam', tasks=False):
+        Attachment = Pool().get('ir.attachment')
+        Attachment.delete([Attachment(attachment)])
+    with server():
+        assert get_late(sale)[1] == [f'ir.attachment,{attachment}']
+    run_tasks()
+
+
+def test_pending_when_archived():
+    "What was remembered while the file was archived is not forgotten"
+    sale, = create_order()
+    with server('sam', tasks=False):
+        attachment = attach(f'sale.sale,{sale}')
+    archive_it(sale)
+    with server(tasks=False) as transaction:
+        queue = Pool().get('ir.queue').__table__()
+        transaction.connection.cursor().execute(*queue.delete())
+        Pool().get('order.archive').collect_due()
+    run_tasks()
+    with server():
+        assert get_late(sale)[1] == [f'ir.attachment,{attachment}']
+        assert not get_pending(sale)
+
+
+def test_late_dismissed():
+    "What the file was archived without is not asked for again"
+    sale, = create_order()
+    with patch.object(
+            SaleReport, 'get_context', side_effect=ValueError("No font")):
+        collect(sale)
+        with server('sam'):
+            Line = Pool().get('sale.line')
+            line, = Line.search([('sale', '=', sale)])
+            table = Line.__table__()
+            Transaction().connection.cursor().execute(*table.update(
+                    [table.quantity], [7], where=table.id == line.id))
+            Transaction().counter += 1
+            Pool().get('order.archive').issued(
+                'order', [Pool().get('sale.sale')(sale)])
+        with server('wes'):
+            Collection = Pool().get('order.archive.collection')
+            Collection.dismiss(
+                Collection.search([('archive.sale', '=', sale)]))
+        archive_it(sale)
+        with server():
+            Pool().get('order.archive').issued(
+                'order', [Pool().get('sale.sale')(sale)])
+        run_tasks()
+    with server():
+        assert get_archive(sale).state == 'archived'
         assert not get_pending(sale)

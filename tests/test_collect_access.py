@@ -16,7 +16,8 @@ def clients():
     activate_world()
     return {
         login: Client(login)
-        for login in ['sam', 'ada', 'wes', 'nora', 'olga', 'admin']}
+        for login in [
+            'sam', 'ada', 'wes', 'cora', 'nora', 'olga', 'admin']}
 
 
 def create_failed(sale):
@@ -105,6 +106,55 @@ def test_dismiss(clients):
     clients['wes']('order.archive.collection.dismiss', [collection])
     with server():
         assert not get_pending(sale)
+
+
+def test_confidential_collection(clients):
+    "What is confidential is told to nobody else, neither by what fails"
+    COLLECTION = 'order.archive.collection'
+    sale, = create_order()
+    collection = create_failed(sale)
+    with server():
+        archive = get_archive(sale).id
+    seen = {
+        l: clients[l](f'{COLLECTION}.search', [
+                ('archive', '=', archive)], 0, None, None)
+        for l in ['ada', 'cora']}
+    assert seen == {'ada': [collection], 'cora': [collection]}
+
+    def set_confidential(value):
+        with server():
+            Kind = Pool().get('order.archive.kind')
+            Kind.write(Kind.search([('collector', '=', 'delivery')]), {
+                    'confidential': value})
+    set_confidential(True)
+    try:
+        for login in ['ada', 'wes']:
+            client = clients[login]
+            assert not client(
+                f'{COLLECTION}.search', [('archive', '=', archive)],
+                0, None, None)
+            for method, *args in [
+                    ('read', [collection], ['reason']),
+                    ('export_data', [collection], ['reason'], False),
+                    ('dismiss', [collection])]:
+                with pytest.raises(Fault):
+                    client(f'{COLLECTION}.{method}', *args)
+        values, = clients['cora'](
+            f'{COLLECTION}.read', [collection], ['reason'])
+        assert values['reason'] == "It is gone"
+    finally:
+        set_confidential(False)
+    with server():
+        Collection = Pool().get(COLLECTION)
+        Collection.write([Collection(collection)], {'confidential': True})
+    with pytest.raises(Fault):
+        clients['ada'](f'{COLLECTION}.read', [collection], ['reason'])
+    for login, model, id_, name in [
+            ('sam', 'sale.sale', sale, 'archive_missing'),
+            ('ada', 'order.archive', archive, 'missing_text')]:
+        values, = clients[login](f'{model}.read', [id_], [name])
+        assert "a document could not be collected" in values[name]
+        assert "gone" not in values[name] and "Shipment" not in values[name]
 
 
 def test_companies(clients):

@@ -2,13 +2,17 @@
 
 from decimal import Decimal
 
+from dateutil.relativedelta import relativedelta
+
 from trytond.exceptions import UserError
 from trytond.model.exceptions import AccessError, SQLConstraintError
+from trytond.modules.order_archive.archive import _recording
 from trytond.modules.order_archive.exceptions import (
     ContractError, ContractSignatureError, LoanError, MandateValidationError)
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
+from .archive import create_plan, get_events, settle
 from .contract import (
     TODAY, ContractTestCase, as_user, attach, bring, click, countersign,
     create, create_contract, create_mandate, day, employee, get, get_company,
@@ -503,6 +507,16 @@ class ContractRegisterTestCase(ContractTestCase):
         hugo, = User.search([('login', '=', 'hugo')])
         User.write([hugo], {'active': False})
         get_notifications()
+        kira, = User.search([('login', '=', 'kira')])
+        User.write([kira], {'active': False})
+        table = Pool().get('res.user-res.group').__table__()
+        Transaction().connection.cursor().execute(*table.delete(
+                where=table.user == Transaction().user))
+        # Nobody is there to be told
+        Contract.watch()
+        self.assertFalse(get_notifications())
+        self.assertIsNone(reload(contract).reminded_of)
+        User.write([kira], {'active': True})
         Contract.watch()
         self.assertIn('kira', get_notifications())
         self.assertEqual(reload(contract).reminded_of, day(5))
@@ -662,3 +676,161 @@ class ContractRegisterTestCase(ContractTestCase):
         self.assertEqual(content['values'], values)
 
 
+class ContractLoanTestCase(ContractTestCase):
+    "Test the originals that are lent"
+
+    @with_company
+    def test_overdue(self):
+        "Test who lent and who borrowed are reminded once a week"
+        create_mandate()
+        contract = bring(create_contract(), 'deposited')
+        ArchiveLoan = Pool().get('order.archive.loan')
+        loan = create(
+            "Hugo", 'sale.contract.loan', contract=contract.id,
+            borrower=employee("Arno").party.id, purpose="Audit",
+            lent_on=TODAY, due_on=day(3))
+        get_notifications()
+
+        def remind(days):
+            with on(day(days)):
+                ArchiveLoan.remind()
+            return {
+                login: n.description
+                for login, (n,) in get_notifications().items()}
+        told = dict.fromkeys(['arno', 'hugo'], loan.rec_name)
+        self.assertEqual(remind(3), {})
+        self.assertEqual(remind(4), told)
+        self.assertEqual(remind(5), {})
+        self.assertEqual(remind(11), told)
+        self.assertEqual(reload(loan).reminded_on, day(11))
+        click("Hugo", 'return_', loan)
+        self.assertEqual(remind(30), {})
+
+
+class ContractArchiveTestCase(ContractTestCase):
+    "Test what contracts have to do with files that are archived"
+
+    def archive(self, sale):
+        "Archive the file of the order as it is"
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        Retention = pool.get('order.archive.retention')
+        Sale = pool.get('sale.sale')
+        retention, = Retention.create([{
+                    'name': "Contract",
+                    'years': 2,
+                    'trigger': 'contract_end',
+                    'action': 'dispose',
+                    }])
+        create_plan(retention=retention.id)
+        with as_user("Hugo"):
+            Sale.confirm([Sale(sale.id)])
+        archive = Archive.get([sale])[sale]
+        settle()
+        with _recording():
+            Archive.write([archive], {'state': 'archived'})
+        Archive.retain([Archive(archive.id)])
+        return Archive(archive.id)
+
+    def get_retention(self, archive):
+        archive = reload(archive)
+        return archive.trigger_date, archive.retain_until
+
+    def terminate(self, contract, date):
+        with on(date):
+            write("Hugo", contract, termination_date=date,
+                termination_reason="Done", termination_agreement="Letter")
+            click("Hugo", 'terminate', contract)
+
+    def years(self, days):
+        return day(days) + relativedelta(years=2)
+
+    @with_company
+    def test_open_end(self):
+        "Test the period starts when a contract without end is terminated"
+        create_mandate()
+        contract = bring(create_contract(), 'deposited')
+        archive = self.archive(contract.sale)
+        self.assertEqual(self.get_retention(archive), (None, None))
+        self.terminate(contract, day(5))
+        self.assertEqual(
+            self.get_retention(archive), (day(5), self.years(5)))
+        self.assertEqual(get_events(archive)[-1], 'prolong')
+
+    @with_company
+    def test_lengthened_without_end(self):
+        "Test what was extended by hand is not shortened by the termination"
+        create_mandate()
+        contract = bring(create_contract(), 'deposited')
+        archive = self.archive(contract.sale)
+        with _recording():
+            type(archive).write([archive], {'retain_until': day(5000)})
+        self.terminate(contract, day(5))
+        self.assertEqual(
+            self.get_retention(archive), (day(5), day(5000)))
+
+    @with_company
+    def test_extended(self):
+        "Test a file is kept longer when its contract is extended"
+        create_mandate()
+        contract = bring(create_contract(end_date=day(10)), 'deposited')
+        archive = self.archive(contract.sale)
+        self.assertEqual(
+            self.get_retention(archive), (day(10), self.years(10)))
+        Archive = type(archive)
+        with _recording():
+            Archive.write([archive], {'state': 'due'})
+        supplement = create_contract(
+            contract.sale, supplement_of=contract.id, end_date=day(900),
+            change_reason="Longer")
+        bring(supplement, 'signed')
+        self.assertEqual(
+            self.get_retention(archive), (day(10), self.years(10)))
+        write("Kira", supplement, seal_name="Contract Seal 1")
+        click("Kira", 'seal', supplement)
+        self.assertEqual(
+            self.get_retention(archive), (day(900), self.years(900)))
+        self.assertEqual(reload(archive).state, 'archived')
+        # A supplement that does not extend it changes nothing
+        bring(create_contract(
+                contract.sale, supplement_of=contract.id,
+                change_reason="Colour"), 'sealed')
+        self.assertEqual(
+            self.get_retention(archive), (day(900), self.years(900)))
+        # And nothing shortens it
+        self.terminate(contract, day(20))
+        self.assertEqual(
+            self.get_retention(archive), (day(900), self.years(900)))
+        self.assertEqual(
+            get_events(archive).count('prolong'), 1)
+
+    @with_company
+    def test_in_force_again(self):
+        "Test a file is kept without end while a new contract is in force"
+        create_mandate()
+        contract = bring(create_contract(end_date=day(10)), 'deposited')
+        archive = self.archive(contract.sale)
+        bring(create_contract(contract.sale), 'registered')
+        self.assertEqual(self.get_retention(archive), (None, None))
+
+    @with_company
+    def test_late(self):
+        "Test a contract that is signed later goes into a supplement"
+        create_mandate()
+        contract = bring(create_contract(end_date=day(10)), 'deposited')
+        archive = self.archive(contract.sale)
+        supplement = bring(
+            create_contract(
+                contract.sale, supplement_of=contract.id,
+                change_reason="Colour"),
+            'registered')
+        attach(supplement)
+        sign(supplement)
+        click("Hugo", 'sign', supplement)
+        Archive = type(archive)
+        Archive.collect_pending([archive])
+        late, = Archive.search([('supplement_of', '=', archive.id)])
+        sources = {
+            i.source for i in late.items
+            if i.source_name == supplement.rec_name}
+        self.assertEqual(len(sources), 1)

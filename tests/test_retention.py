@@ -9,17 +9,20 @@ from dateutil.relativedelta import relativedelta
 
 from trytond.exceptions import UserError
 from trytond.model.exceptions import AccessError
+from trytond.modules.order_archive.catalogue import ArchiveTexts
 from trytond.modules.order_archive.exceptions import (
     DisposalError, HoldError, HoldValidationError, RetentionError,
     RetentionValidationError)
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
-from .archive import confirm, create_plan, finish, get, get_company, get_events
+from .archive import (
+    add, confirm, create_plan, finish, get, get_company, get_events, kind)
 from .retention import (
     LATER, TODAY, RetentionTestCase, approve, archived, click, client, close,
     disposed, erase, hold, on, plan, propose, release, stored)
-from .review import count_queries, create_party, with_company
+from .review import (
+    count_queries, create_party, get_notifications, with_company)
 
 END = TODAY + relativedelta(years=10)
 
@@ -230,6 +233,33 @@ class HoldTestCase(RetentionTestCase):
         self.assertTrue(archive.__class__(archive.id).held)
 
     @with_company
+    def test_merged(self):
+        "Test the files of a party that is merged stay held"
+        pool = Pool()
+        Replace = pool.get('party.replace', type='wizard')
+        Sale = pool.get('sale.sale')
+        plan()
+        archive = confirm()
+        Sale.draft([Sale(archive.sale.id)])
+        Sale.cancel([Sale(archive.sale.id)])
+        archive = close(archive)
+        hold(parties=[archive.party])
+        parties = [
+            archive.party, get('party.party', "Other"), create_party("Last")]
+        for source, destination in zip(parties, parties[1:]):
+            session, _, _ = Replace.create()
+            replace = Replace(session)
+            with Transaction().set_context(_skip_warnings=True):
+                replace.ask.source = source
+                replace.ask.destination = destination
+                replace.transition_replace()
+        Archive = archive.__class__
+        self.assertEqual(
+            Archive.search([('party', '=', parties[-1])]), [archive])
+        self.assertEqual(Archive.search([('held', '=', True)]), [archive])
+        self.assertEqual(propose(), [])
+
+    @with_company
     def test_supplement(self):
         "Test all files of an order are held together"
         plan()
@@ -364,6 +394,38 @@ class DisposalTestCase(RetentionTestCase):
         self.assertEqual(get_events(disposal), [
                 'propose', 'approve', 'approve', 'execute', 'erase'])
         self.assertEqual(get_events(archive)[-1], 'dispose')
+
+    @with_company
+    def test_counted(self):
+        "Test what did not count before the disposal does not after"
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        Index = pool.get('order.archive.index', type='report')
+        Item = pool.get('order.archive.item')
+        Retention = pool.get('order.archive.retention')
+        retention, = Retention.create([{
+                    'name': "Ten", 'years': 10, 'trigger': 'archived',
+                    'action': 'dispose'}])
+        create_plan(('contract', 'always'), retention=retention.id)
+        archive = confirm()
+        Archive.do_waive(archive, kind('contract'), "Lost")
+        waiver, = Archive(archive.id).items
+        Item.do_withdraw([waiver], "Found")
+        add(archive, 'contract', b'old', source='sale.contract,1')
+        add(archive, 'contract', b'new', source='sale.contract,1')
+        finish(archive.sale)
+        archive = close(archive)
+        before = Archive._count_items([archive])
+        self.assertEqual(before[1], set())
+        disposed(archive)
+        archive = Archive(archive.id)
+        self.assertEqual(archive.state, 'disposed')
+        self.assertEqual(Archive._count_items([archive]), before)
+        texts = ArchiveTexts(Index, archive.company, [archive])
+        self.assertEqual(
+            [i.sha256 for i in texts.items[archive]
+                if i.kind.code == 'contract'],
+            [hashlib.sha256(b'new').hexdigest()])
 
     @with_company
     def test_verify(self):
@@ -540,7 +602,16 @@ class DisposalTestCase(RetentionTestCase):
         "Test a file to review is proposed only by a person"
         plan(action='review')
         archive = archived()
+        get_notifications()
         self.assertEqual(propose(), [])
+        told = get_notifications()
+        self.assertLessEqual({'dora', 'dirk', 'dana'}, set(told))
+        notification, = told['dora']
+        self.assertIn("1 order file(s) to review", notification.label)
+        self.assertIn(archive.number, notification.description)
+        # Of each once
+        self.assertEqual(propose(), [])
+        self.assertFalse(get_notifications())
         for name in ["Arno", "Audi", "Sven"]:
             with self.subTest(name=name), self.assertRaises(UserError):
                 click('propose_disposal', archive, name=name)

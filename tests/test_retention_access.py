@@ -2,6 +2,7 @@
 
 "Nobody keeps, holds, disposes of, binds or lends but who may"
 import datetime as dt
+import json
 
 import pytest
 
@@ -265,3 +266,38 @@ def test_report(world):
                     f'{name}.execute', [world.ids[model]], {
                         'model': model, 'id': world.ids[model],
                         'ids': [world.ids[model]]}, type='report')
+
+
+def test_forged(world):
+    "Whoever a client says to be, it is its user who did it"
+    with server():
+        User = Pool().get('res.user')
+        dora, dirk = [
+            User.search([('login', '=', login)])[0]
+            for login in ['dora', 'dirk']]
+        forged = {'user': dora.id, 'employee': dora.employees[0].id}
+        dirk = dirk.employees[0].id
+    hold, = world.dirk(f'{HOLD}.create', [{
+                'company': world.ids['company'], 'matter': "X", 'reason': "X",
+                'archives': [('add', [world.ids[ARCHIVE]])]}], **forged)
+    world.dirk.wizard(
+        f'{HOLD}.release', 'release', HOLD, [hold],
+        {'start': {'reason': "X"}}, **forged)
+    world.dirk(f'{DISPOSAL}.approve', [world.ids[DISPOSAL]], **forged)
+    with server():
+        pool = Pool()
+        hold = pool.get(HOLD)(hold)
+        disposal = pool.get(DISPOSAL)(world.ids[DISPOSAL])
+        assert hold.placed_by.id == hold.released_by.id == dirk
+        assert disposal.approvals[-1].employee.id == dirk
+        assert disposal.approvals[-1].user.login == 'dirk'
+        for record, action in [
+                (hold, 'place'), (hold, 'release'), (disposal, 'approve')]:
+            event, *_ = pool.get(f'{ARCHIVE}.event').search([
+                    ('resource', '=', str(record)), ('action', '=', action),
+                    ], order=[('id', 'DESC')])
+            content = json.loads(event.content)
+            assert content['user'] == 'dirk'
+            assert content['employee'] == "Dirk"
+        assert content['values']['approvals'][-1][:2] == [
+            dirk, disposal.approvals[-1].user.id]

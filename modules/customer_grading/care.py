@@ -13,13 +13,14 @@ from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelStorage, ModelView, fields
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import CompanyValueMixin
+from trytond.modules.company_department.tools import \
+    get_employee as find_employee
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Date, Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import CareError
 from .file import PartMixin, check_read
-from .file import get_employee as find_employee
 
 _DATE = fields.Date("Date")
 _REACHED = ['investigated', 'approved']

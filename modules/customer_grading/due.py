@@ -9,6 +9,7 @@ from sql.operators import Concat, Exists
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.modules.company_department.tools import get_user
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, PYSONEncoder
 from trytond.transaction import Transaction
@@ -211,8 +212,7 @@ class Due(ModelSQL, ModelView):
         "Return the query of the employees of the user"
         pool = Pool()
         UserEmployee = pool.get('res.user-company.employee')
-        transaction = Transaction()
-        user = transaction.user or transaction.context.get('user') or 0
+        user = get_user()
         relation = UserEmployee.__table__()
         return relation.select(relation.employee, where=relation.user == user)
 

@@ -12,6 +12,7 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.account_credit_limit.exceptions import (
     CreditLimitError, CreditLimitWarning)
+from trytond.modules.company_department.tools import get_user
 from trytond.modules.currency.fields import Monetary
 from trytond.modules.sale_credit_limit.party import Party as SaleParty
 from trytond.pool import Pool, PoolMeta
@@ -469,8 +470,7 @@ class Party(metaclass=PoolMeta):
         Group = pool.get('res.group')
         ModelData = pool.get('ir.model.data')
         User = pool.get('res.user')
-        transaction = Transaction()
-        user = transaction.user or transaction.context.get('user', 0)
+        user = get_user()
         if not user:
             return True
         group = Group(ModelData.get_id(

@@ -20,6 +20,7 @@ from trytond.model import (
     Workflow, fields, sequence_ordered)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import CompanyValueMixin
+from trytond.modules.company_department.tools import get_employee, get_user
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If, PYSONEncoder
@@ -42,28 +43,6 @@ _RECORDED_NAMES = {'confidentiality'} | _POLICY_NAMES
 def recording():
     "Let what is evidence be recorded"
     return Transaction().set_context(_customer_file=True)
-
-
-def get_employee(company, current=False):
-    """Return the employee of the user in the company, the current one if it
-    is there
-
-    Only the current one if it must be."""
-    pool = Pool()
-    User = pool.get('res.user')
-    transaction = Transaction()
-    with without_check_access():
-        user = User(transaction.user)
-        employees = [e for e in user.employees if e.company == company]
-        id_ = transaction.context.get(
-            'employee', user.employee.id if user.employee else None)
-        for employee in employees:
-            if employee.id == id_:
-                return employee
-        if employees and not current:
-            return (
-                user.employee if user.employee in employees
-                else employees[0])
 
 
 def is_same_person(user, employee=None):
@@ -642,9 +621,8 @@ class File(Workflow, ModelSQL, ModelView):
         pool = Pool()
         Manager = pool.get('customer.file.manager')
         UserEmployee = pool.get('res.user-company.employee')
-        transaction = Transaction()
         # The rules are evaluated as root
-        user = transaction.user or transaction.context.get('user') or 0
+        user = get_user()
         manager = Manager.__table__()
         relation = UserEmployee.__table__()
         return manager.join(
@@ -766,7 +744,7 @@ class File(Workflow, ModelSQL, ModelView):
         the user may not read"""
         transaction = Transaction()
         # The rules are evaluated as root
-        user = transaction.user or transaction.context.get('user')
+        user = get_user()
         table = cls.__table__()
         where = table.confidentiality != 'normal'
         if user:

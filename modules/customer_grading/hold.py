@@ -9,6 +9,7 @@ from sql.operators import Concat, Equal
 
 from trytond.i18n import gettext
 from trytond.model import Exclude, Index, ModelSQL, ModelView, fields
+from trytond.modules.company_department.tools import get_employee
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
@@ -17,7 +18,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import CreditBlockedError, CreditHoldError, CreditWarning
 from .exposure import format_amount
-from .file import CustomerMixin, get_employee, is_same_person
+from .file import CustomerMixin, is_same_person
 from .limit import (
     CreditEvidenceMixin, _check_credit_group, _group_users, _recording)
 

@@ -9,13 +9,14 @@ from sql.functions import RowNumber
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Workflow, fields
+from trytond.modules.company_department.tools import get_employee
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If
 from trytond.transaction import Transaction
 
 from .exceptions import FileAccessError, InvestigationError
-from .file import FileMixin, get_employee, recording
+from .file import FileMixin, recording
 
 
 class Investigation(Workflow, FileMixin, ModelSQL, ModelView):

@@ -8,6 +8,7 @@ from sql import Literal, Null
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
+from trytond.modules.company_department.tools import get_employee
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
@@ -15,7 +16,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import LimitChangeError
 from .exposure import format_amount
-from .file import CustomerMixin, EvidenceMixin, get_employee, is_same_person
+from .file import CustomerMixin, EvidenceMixin, is_same_person
 
 
 def _recording():

@@ -20,6 +20,7 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Workflow, fields
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import CompanyValueMixin, employee_field
+from trytond.modules.company_department.tools import get_employee
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice, sqlite_apply_types
@@ -29,7 +30,7 @@ from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .evaluation import POPULATION, RANK, Distribution, Evaluator, Values
 from .exceptions import GradingRunAccessError, GradingRunError
-from .file import CustomerMixin, PartMixin, get_employee, is_same_person
+from .file import CustomerMixin, PartMixin, is_same_person
 from .grade import AXES, EvidenceMixin
 from .metric import SALE_STATES, number
 

@@ -18,6 +18,8 @@ from trytond.i18n import gettext
 from trytond.model import (
     Exclude, Index, ModelSQL, ModelStorage, ModelView, Workflow, fields)
 from trytond.model.exceptions import AccessError
+from trytond.modules.company_department.tools import (
+    get_employee, group_by_company, notify, per_company)
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If, PYSONEncoder
 from trytond.tools import grouped_slice, unescape_wildcard
@@ -36,23 +38,6 @@ _PREFIX = 'order_archive'
 def _recording():
     "Let the evidence of the archive be modified"
     return Transaction().set_context(_order_archive=True)
-
-
-def get_employee(company):
-    "Return the employee of the user in the company if there is one"
-    pool = Pool()
-    User = pool.get('res.user')
-    transaction = Transaction()
-    with without_check_access():
-        # The queue runs for the user of the context
-        user = User(transaction.context.get('user', transaction.user))
-        employees = [e for e in user.employees if e.company == company]
-        id_ = transaction.context.get(
-            'employee', user.employee.id if user.employee else None)
-        for employee in employees:
-            if employee.id == id_:
-                return employee
-        return employees[0] if employees else None
 
 
 def _insert(Model, values):
@@ -76,6 +61,14 @@ def _insert(Model, values):
             last = database.lastid(cursor)
             ids.extend(range(last - len(rows) + 1, last + 1))
     return ids
+
+
+def _has_text(text):
+    return bool((text or '').strip())
+
+
+def _now():
+    return dt.datetime.now().replace(microsecond=0)
 
 
 def _isoformat(value):
@@ -365,7 +358,9 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 ('search_text', 'like', f'%{_normalize(word)}%')
                 for word in value.replace('%', ' ').split())]
         if operator.startswith('not'):
-            return [('id', 'not in', cls.search(domain, query=True))]
+            # Those who do not read the text search it all the same
+            with without_check_access():
+                return [('id', 'not in', cls.search(domain, query=True))]
         return domain
 
     @classmethod
@@ -518,13 +513,10 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         to_open = [s for s in sales if s not in archives]
         classes = Class.get_classes([s for s in to_open if s not in last])
         classes.update((s, a.class_) for s, a in last.items())
-        by_company = defaultdict(list)
-        for sale in to_open:
-            if sale in classes:
-                by_company[sale.company].append(sale)
-        now = dt.datetime.now().replace(microsecond=0)
+        now = _now()
         opened = []
-        for company, c_sales in by_company.items():
+        for company, c_sales in group_by_company(
+                [s for s in to_open if s in classes]):
             sequence = config.get_multivalue(
                 'archive_sequence', company=company.id)
             to_create = []
@@ -574,11 +566,8 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         Date = pool.get('ir.date')
         Event = pool.get('order.archive.event')
         config = Configuration(1)
-        by_company = defaultdict(list)
-        for archive in cls.get(sales).values():
-            if not archive.done_on:
-                by_company[archive.company].append(archive)
-        for company, archives in by_company.items():
+        for company, archives in group_by_company(
+                [a for a in cls.get(sales).values() if not a.done_on]):
             with Transaction().set_context(company=company.id):
                 today = Date.today()
             days = config.get_multivalue('archive_days', company=company.id)
@@ -602,10 +591,11 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         with_file = {
             a.sale for a in cls.search([
                     ('sale', 'in', list(map(int, sales)))])}
-        archives = list(
-            cls.open([s for s in sales if s in with_file]).values())
-        cls.update_search(archives)
-        archives = [a for a in cls.browse(archives) if a.done_on]
+        before = cls.get(sales)
+        archives = cls.open([s for s in sales if s in with_file])
+        # What collects does it for the others
+        cls.update_search([a for s, a in archives.items() if s not in before])
+        archives = [a for a in cls.browse(archives.values()) if a.done_on]
         if archives:
             with _recording():
                 cls.write(archives, {
@@ -622,9 +612,18 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
     @without_check_access
     def missing(cls, archives):
         "Return by file the texts of the documents that it must have yet"
-        return {
-            a: [u.text for u in unmet]
-            for a, unmet in cls.get_unmet(archives).items()}
+        pool = Pool()
+        Configuration = pool.get('order.archive.configuration')
+        archives = cls.browse(archives)
+        config = Configuration(1)
+        problems = {
+            c: config.get_problems(c)
+            for c in {a.company for a in archives}}
+        unmet = cls.get_unmet(archives)
+        missing = {
+            a: problems[a.company] + [u.text for u in unmet.get(a, [])]
+            for a in archives}
+        return {a: texts for a, texts in missing.items() if texts}
 
     @classmethod
     @without_check_access
@@ -681,7 +680,9 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             .join(kind, condition=item.kind == kind.id)
             .select(
                 archive.sale, kind.code, item.medium, Count(item.id),
+                # What has been disposed of counts if it did before
                 where=item.state.in_(['kept', 'disposed'])
+                & (item.withdrawn_at == Null) & (item.superseded_by == Null)
                 & cls._of_sales(archive.sale, archives),
                 group_by=[archive.sale, kind.code, item.medium]))
         for sale, code, medium, number in cursor:
@@ -742,18 +743,21 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         table = Model.__table__()
         where = table.state.in_(states)
         if 'sale' in Model._fields:
-            query = table.select(
-                table.sale, table.id,
-                where=where & cls._of_sales(table.sale, archives))
+            cursor.execute(*table.select(
+                    table.sale, table.id,
+                    where=where & cls._of_sales(table.sale, archives)))
+            for sale, id_ in cursor:
+                sales[id_].append(sale)
         else:
-            related = cls.related()[name]
-            query = table.join(
-                related, condition=related.id == table.id).select(
-                related.sale, table.id, distinct=True,
-                where=where & cls._of_sales(related.sale, archives))
-        cursor.execute(*query)
-        for sale, id_ in cursor:
-            sales[id_].append(sale)
+            related = defaultdict(list)
+            for sale, id_ in cls._get_related(
+                    name, sales=[a.sale.id for a in archives]):
+                related[id_].append(sale)
+            cursor.execute(*table.select(
+                    table.id,
+                    where=where & fields.SQL_OPERATORS['in'](
+                        table.id, list(related))))
+            sales.update((i, related[i]) for i, in cursor)
         for record in Model.browse(sorted(sales)):
             for sale in sales[record.id]:
                 records[sale].append(record)
@@ -767,8 +771,10 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def _get_exported(cls, archives):
         exported = set()
-        for archive in cls._get_shipped(archives):
-            country = get_country(archive.company)
+        shipped = cls._get_shipped(archives)
+        countries = {c: get_country(c) for c in {a.company for a in shipped}}
+        for archive in shipped:
+            country = countries[archive.company]
             shipment_address = archive.sale.shipment_address
             if (country and shipment_address and shipment_address.country
                     and shipment_address.country != country):
@@ -906,12 +912,9 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                         archive=a.rec_name, sale=a.sale.rec_name,
                         missing=' '.join(texts))
                     for a, texts in problems.items() if texts))
-        now = dt.datetime.now().replace(microsecond=0)
-        by_company = defaultdict(list)
-        for archive in archives:
-            by_company[archive.company].append(archive)
+        now = _now()
         with _recording():
-            for company, c_archives in by_company.items():
+            for company, c_archives in group_by_company(archives):
                 employee = get_employee(company)
                 cls.write(c_archives, {
                         'state': 'archived',
@@ -954,6 +957,9 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         "Let the file do without documents of the kind because of the reason"
         pool = Pool()
         Item = pool.get('order.archive.item')
+        if not _has_text(reason):
+            raise ArchiveError(gettext('order_archive.msg_waive_reason',
+                    kind=kind.rec_name, archive=archive.rec_name))
         if kind not in cls.get_waivable(archive):
             raise ArchiveError(gettext(
                     'order_archive.msg_waive',
@@ -1067,10 +1073,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         Group = pool.get('res.group')
         ModelData = pool.get('ir.model.data')
         config = Configuration(1)
-        by_company = defaultdict(list)
-        for archive in archives:
-            by_company[archive.company].append(archive)
-        for company, c_archives in by_company.items():
+        for company, c_archives in group_by_company(archives):
             archivist = config.get_multivalue(
                 'archivist', company=company.id)
             if archivist:
@@ -1082,46 +1085,37 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                         ('groups', '=', group.id),
                         ('companies', '=', company.id),
                         ])
-            for user in users:
-                language = user.language.code if user.language else None
-                with Transaction().set_context(language=language):
-                    label = gettext(message_id, number=len(c_archives))
-                cls.notify_user(
-                    c_archives, icon, label,
-                    ', '.join(
-                        f'{a.number} – {a.sale_number}'
-                        for a in c_archives[:5]),
-                    user=user)
+            notify(
+                dict.fromkeys(users, c_archives), icon, message_id,
+                lambda a: f'{a.number} – {a.sale_number}')
 
     @classmethod
     @without_check_access
-    def remind(cls):
+    @per_company
+    def remind(cls, company):
         """Update the files of the orders that are done and tell the archivists
         once of those that are late"""
         pool = Pool()
-        Company = pool.get('company.company')
         Date = pool.get('ir.date')
         domain = [
+            ('company', '=', company.id),
             ('state', 'in', _OPEN),
-            ('done_on', '!=', None),
             ]
-        for archives in grouped_slice(cls.search(domain), 1000):
+        for archives in grouped_slice(
+                cls.search([*domain, ('done_on', '!=', None)]), 1000):
             cls.update(list(archives))
-        for company in Company.search([]):
-            with Transaction().set_context(company=company.id):
-                today = Date.today()
-            late = cls.search([
-                    ('company', '=', company.id),
-                    ('state', 'in', _OPEN),
-                    ('deadline', '<', today),
-                    ('reminded_on', '=', None),
-                    ])
-            if late:
-                with _recording():
-                    cls.write(late, {'reminded_on': today})
-                cls.notify(
-                    late, 'tryton-warning',
-                    'order_archive.msg_notification_late')
+        today = Date.today()
+        late = cls.search([
+                *domain,
+                ('deadline', '<', today),
+                ('reminded_on', '=', None),
+                ])
+        if late:
+            with _recording():
+                cls.write(late, {'reminded_on': today})
+            cls.notify(
+                late, 'tryton-warning',
+                'order_archive.msg_notification_late')
 
     @classmethod
     def _get_users(cls, domain):
@@ -1359,7 +1353,7 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         employees = {
             c: get_employee(c) for c in {a.company for a in archives}}
         by_id = {a.id: a for a in archives}
-        now = dt.datetime.now().replace(microsecond=0)
+        now = _now()
         to_create, later, superseded = {}, [], {}
         for values in values_list:
             values = values.copy()
@@ -1485,13 +1479,14 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         items = [i for i in cls.browse(items) if i.state == 'kept']
         if not items:
             return
+        if not _has_text(reason):
+            raise ArchiveError(gettext('order_archive.msg_withdraw_reason',
+                    item=items[0].rec_name,
+                    archive=items[0].archive.rec_name))
         cls._open(list({i.archive for i in items}))
-        now = dt.datetime.now().replace(microsecond=0)
-        by_company = defaultdict(list)
-        for item in items:
-            by_company[item.company].append(item)
+        now = _now()
         with _recording():
-            for company, c_items in by_company.items():
+            for company, c_items in group_by_company(items):
                 employee = get_employee(company)
                 cls.write(c_items, {
                         'state': 'withdrawn',

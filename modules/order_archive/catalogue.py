@@ -47,6 +47,8 @@ class ArchiveTexts(Texts):
         for item in Item.search([
                     ('archive', 'in', list(map(int, records))),
                     ('state', 'in', ['kept', 'disposed']),
+                    ('withdrawn_at', '=', None),
+                    ('superseded_by', '=', None),
                     ], order=[
                     ('archive', 'ASC'),
                     ('kind', 'ASC'),

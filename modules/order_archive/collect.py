@@ -25,11 +25,16 @@ from trytond.transaction import (
 
 from .archive import _insert
 from .exceptions import ArchiveError
+from .retention import SecretMixin, _allow
 
 logger = logging.getLogger(__name__)
 _COLLECTING = ['collecting', 'complete']
+# Closed, but what comes later goes into a supplement
+_CLOSED = ['archived', 'due']
 # Collected by the scheduled task only: each message would be a document
 _GATHERED = {'note', 'chat'}
+# Of the customer: they open no supplements of all its orders
+_SHARED = {'customer.survey'}
 # The bytes of the documents that are held at once
 _BATCH = 32 * 1024 * 1024
 
@@ -39,6 +44,9 @@ _BATCH = 32 * 1024 * 1024
 # tells whether it has changed.
 Source = namedtuple('Source', [
         'model', 'domain', 'report', 'date', 'names', 'lists'])
+# What could not be collected
+_Failure = namedtuple('_Failure', [
+        'name', 'issue', 'reason', 'confidential'])
 _MOVE = [
     'product', 'quantity', 'unit', 'from_location', 'to_location', 'lot',
     'effective_date', 'state']
@@ -395,9 +403,8 @@ class Archive(metaclass=PoolMeta):
     @classmethod
     def get_owners(cls, resources):
         """Return by resource the list of the files that collect what belongs
-        to it"""
-        pool = Pool()
-        Sale = pool.get('sale.sale')
+        to it: those that take documents, or the last ones that are closed, of
+        which a supplement will"""
         by_model = defaultdict(list)
         for resource in map(str, resources):
             name, id_ = resource.split(',')
@@ -405,16 +412,19 @@ class Archive(metaclass=PoolMeta):
         sales = defaultdict(set)
         for name, ids in by_model.items():
             for sale, id_ in cls._get_related(name, ids=ids):
-                sales[f'{name},{id_}'].add(sale)
+                sales[name, id_].add(sale)
         archives = {}
-        if sales:
-            archives = {
-                s.id: a for s, a in cls.get(
-                    Sale.browse(set.union(*sales.values()))).items()
-                if a and a.state in _COLLECTING}
+        # That which takes documents is the last one of its order
+        for archive in cls.search([
+                    ('sale', 'in', list(set.union(*sales.values()))),
+                    ('state', 'in', _COLLECTING + _CLOSED),
+                    ], order=[('id', 'ASC')]) if sales else []:
+            archives[archive.sale.id] = archive
         owners = {
-            r: [archives[s] for s in sorted(r_sales) if s in archives]
-            for r, r_sales in sales.items()}
+            f'{name},{id_}': [
+                archives[s] for s in sorted(r_sales) if s in archives
+                and (archives[s].state in _COLLECTING or name not in _SHARED)]
+            for (name, id_), r_sales in sales.items()}
         return {r: a for r, a in owners.items() if a}
 
     @classmethod
@@ -534,6 +544,7 @@ class Archive(metaclass=PoolMeta):
                 'source': str(record),
                 'source_name': record.rec_name,
                 'issue': issues[record.id],
+                'confidential': cls._is_confidential(record),
                 } for record in records if record.id in issues
             for archive in owners[str(record)]]
         archives = {a for r in owners.values() for a in r}
@@ -544,6 +555,7 @@ class Archive(metaclass=PoolMeta):
                     'source': None,
                     'source_name': None,
                     'issue': None,
+                    'confidential': False,
                     } for a in archives)
         if values:
             _insert(Collection, values)
@@ -623,12 +635,12 @@ class Archive(metaclass=PoolMeta):
         table = cls.__table__()
         pending = Collection.__table__()
         yesterday = dt.datetime.now() - dt.timedelta(days=1)
-        collecting = table.state.in_(_COLLECTING)
+        where = Literal(True)
         if company := Transaction().context.get('company'):
-            collecting &= table.company == company
+            where &= table.company == company
         cursor.execute(*table.select(
                 table.id,
-                where=collecting
+                where=where & table.state.in_(_COLLECTING)
                 & ((table.collected_at < yesterday)
                     | (table.collected_at == Null))))
         due = [id_ for id_, in cursor]
@@ -636,8 +648,10 @@ class Archive(metaclass=PoolMeta):
             Collection.create([{'archive': i} for i in due])
         cursor.execute(*table.select(
                 table.id,
-                where=collecting & table.id.in_(
-                    pending.select(pending.archive)),
+                where=where & table.state.in_(_COLLECTING + _CLOSED)
+                & table.id.in_(pending.select(
+                        pending.archive,
+                        where=pending.dismissed_at == Null)),
                 order_by=[table.id]))
         if ids := [id_ for id_, in cursor]:
             with Transaction().set_context(queue_batch=True):
@@ -669,6 +683,8 @@ class Archive(metaclass=PoolMeta):
     @classmethod
     def _collect(cls, ids, names):
         archives = [a for a in cls.browse(ids) if a.state in _COLLECTING]
+        archives.extend(cls._supplement(
+                [a for a in cls.browse(ids) if a.state in _CLOSED], names))
         if not archives:
             return []
         failed = _Run(archives, names).run()
@@ -677,20 +693,52 @@ class Archive(metaclass=PoolMeta):
         return failed
 
     @classmethod
+    def _supplement(cls, archives, names):
+        """Return the supplements that take what has come for the files since
+        they were closed, and forget what they have already"""
+        pool = Pool()
+        Collection = pool.get('order.archive.collection')
+        if not archives:
+            return []
+        run = _Run(archives, names)
+        late = run.get_late()
+        supplements = cls.open([a.sale for a in late])
+        done = []
+        for row in run.rows:
+            if row.archive in late:
+                Collection.write([row], {
+                        'archive': supplements[row.archive.sale].id})
+            else:
+                done.append(row)
+        Collection.delete(done)
+        return list(supplements.values())
+
+    @classmethod
     @without_check_access
     def missing(cls, archives):
         pool = Pool()
         Collection = pool.get('order.archive.collection')
+        Kind = pool.get('order.archive.kind')
         missing = super().missing(archives)
+        kinds = {}
         for collection in Collection.search([
                     ('archive', 'in', [a.id for a in archives]),
                     ('dismissed_at', '=', None),
                     ], order=[('archive', 'ASC'), ('id', 'ASC')]):
             texts = missing.setdefault(collection.archive, [])
-            text = collection.get_missing()
+            company = collection.archive.company
+            if company not in kinds:
+                kinds[company] = Kind.get_by_collector(company)
+            text = collection.get_missing(kinds[company])
             if text not in texts:
                 texts.append(text)
         return missing
+
+    @classmethod
+    def _is_confidential(cls, record):
+        "Return whether the documents of the record are confidential"
+        return getattr(
+            record, 'file_confidentiality', None) not in {None, 'normal'}
 
     # Collectors
 
@@ -720,9 +768,7 @@ class Archive(metaclass=PoolMeta):
                         'source_name': record.rec_name,
                         'issue': issues[record.id],
                         'document_date': _date(date),
-                        'confidential': getattr(
-                            record, 'file_confidentiality', None)
-                        not in {None, 'normal'},
+                        'confidential': cls._is_confidential(record),
                         'render': partial(
                             cls._render, source, record, archive.company),
                         }
@@ -904,6 +950,24 @@ class _Run:
 
     def run(self):
         "Collect and return the texts of what failed"
+        needed, remarks = self._look()
+        if self.names and needed:
+            self._lock()
+        self._collect(needed, remarks)
+        return self._finish()
+
+    def get_late(self):
+        "Return the set of the files that do not have all there is"
+        needed, _ = self._look()
+        keys = {(self._get_key(d), d.get('issue')) for d in needed}
+        keys.update((k, f.issue) for k, f in self.failures.items())
+        late = {a for (a, _, _), _ in keys - self.dismissed}
+        if self.names and late:
+            self._lock()
+        return late
+
+    def _look(self):
+        "Return the list of what the files lack, and what is to be remarked"
         pool = Pool()
         Kind = pool.get('order.archive.kind')
         if not self.names:
@@ -912,11 +976,7 @@ class _Run:
         self.rows = self._get_rows()
         documents = self._get_documents()
         self.known = self._get_known()
-        needed = self._get_needed(documents)
-        if self.names and needed:
-            self._lock()
-        self._collect(needed, self._get_remarks(documents))
-        return self._finish()
+        return self._get_needed(documents), self._get_remarks(documents)
 
     def _lock(self):
         """Let only one collect for the files
@@ -936,13 +996,19 @@ class _Run:
     def _get_rows(self):
         pool = Pool()
         Collection = pool.get('order.archive.collection')
+        by_sale = defaultdict(list)
+        for archive in self.archives:
+            by_sale[archive.sale].append(archive)
         rows = Collection.search([
-                ('archive', 'in', [a.id for a in self.archives]),
+                ('archive.sale', 'in', [s.id for s in by_sale]),
                 ], order=[('id', 'ASC')])
+        # Also for what supplements the file
         self.dismissed = {
-            (self._get_row_key(r), r.issue) for r in rows if r.dismissed_at}
+            ((a, r.collector, r.source), r.issue)
+            for r in rows if r.dismissed_at for a in by_sale[r.archive.sale]}
+        archives = set(self.archives)
         return [
-            r for r in rows if not r.dismissed_at
+            r for r in rows if r.archive in archives and not r.dismissed_at
             and (not self.names or r.collector in self.names)]
 
     @classmethod
@@ -976,7 +1042,7 @@ class _Run:
         return documents
 
     @contextmanager
-    def _failing(self, *keys, name=None, issue=None):
+    def _failing(self, *keys, name=None, issue=None, confidential=False):
         "Note the exception as the failure of the keys"
         try:
             with _undoing():
@@ -990,18 +1056,30 @@ class _Run:
                 getattr(exception, 'message', None)
                 or f'{exception.__class__.__name__}: {exception}')
             for key in keys:
-                self.failures[key] = (name, issue, reason)
+                self.failures[key] = _Failure(
+                    name, issue, reason, confidential)
+
+    @classmethod
+    def _is_confidential(cls, document):
+        return bool(
+            document.get('confidential') or document['kind'].confidential)
 
     def _get_known(self):
-        "Return by file, kind and source the issues that have been collected"
+        """Return by file, kind and source the issues that have been collected
+        for it, or for another file of its order"""
         pool = Pool()
+        Archive = pool.get('order.archive')
         Item = pool.get('order.archive.item')
-        table = Item.__table__()
+        table, archive = Item.__table__(), Archive.__table__()
+        other = Archive.__table__()
         cursor = Transaction().connection.cursor()
-        cursor.execute(*table.select(
-                table.archive, table.kind, table.source, table.issue,
+        cursor.execute(*archive
+            .join(other, condition=other.sale == archive.sale)
+            .join(table, condition=table.archive == other.id)
+            .select(
+                archive.id, table.kind, table.source, table.issue,
                 where=fields.SQL_OPERATORS['in'](
-                    table.archive, [a.id for a in self.archives])
+                    archive.id, [a.id for a in self.archives])
                 & (table.source != Null),
                 order_by=[table.id]))
         known = defaultdict(list)
@@ -1047,9 +1125,10 @@ class _Run:
                         'order_archive.msg_collect_changed',
                         issued=row.create_date.strftime('%Y-%m-%d %H:%M:%S')))
             else:
-                self.failures[key] = (
+                self.failures[key] = _Failure(
                     row.source_name, row.issue,
-                    gettext('order_archive.msg_collect_gone'))
+                    gettext('order_archive.msg_collect_gone'),
+                    row.confidential)
         return remarks
 
     def _collect(self, documents, remarks):
@@ -1057,7 +1136,10 @@ class _Run:
         for document in documents:
             key = self._get_key(document)
             name = document.get('source_name')
-            with self._failing(key, name=name, issue=document.get('issue')):
+            confidential = self._is_confidential(document)
+            with self._failing(
+                    key, name=name, issue=document.get('issue'),
+                    confidential=confidential):
                 values = self._get_values(document, remarks[key])
             if key in self.failures:
                 continue
@@ -1105,7 +1187,8 @@ class _Run:
             for key, values in batch:
                 with self._failing(
                         key, name=values.get('source_name'),
-                        issue=values.get('issue')), \
+                        issue=values.get('issue'),
+                        confidential=self._is_confidential(values)), \
                         Transaction().set_context(_locked=True):
                     Item.collect([values])
 
@@ -1117,16 +1200,17 @@ class _Run:
         kept, done, to_create = {}, [], []
         self.failures = {
             k: v for k, v in self.failures.items()
-            if (k, v[1]) not in self.dismissed}
+            if (k, v.issue) not in self.dismissed}
         for row in self.rows:
             key = self._get_row_key(row)
             if key in self.failures and key not in kept:
                 kept[key] = row
             else:
                 done.append(row)
-        for key, (name, issue, reason) in self.failures.items():
+        for key, failure in self.failures.items():
             values = {
-                'reason': reason,
+                'reason': failure.reason,
+                'confidential': failure.confidential,
                 'tried_at': now,
                 'attempts': 1,
                 }
@@ -1139,14 +1223,14 @@ class _Run:
                         'archive': archive.id,
                         'collector': collector,
                         'source': source,
-                        'source_name': name,
-                        'issue': issue,
+                        'source_name': failure.name,
+                        'issue': failure.issue,
                         **values})
         Collection.create(to_create)
         Collection.delete(done)
         return [
-            f'{name or key[1]}: {reason}'
-            for key, (name, _, reason) in self.failures.items()]
+            f'{f.name or key[1]}: {f.reason}'
+            for key, f in self.failures.items()]
 
 
 def _date(value):
@@ -1171,7 +1255,7 @@ class Kind(metaclass=PoolMeta):
         return kinds
 
 
-class Collection(ModelSQL, ModelView):
+class Collection(SecretMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.collection'
 
     archive = fields.Many2One(
@@ -1188,6 +1272,7 @@ class Collection(ModelSQL, ModelView):
     issue = fields.Char(
         "Issue", readonly=True,
         help="What tells the state in which it was issued from others.")
+    confidential = fields.Boolean("Confidential", readonly=True)
     reason = fields.Text(
         "Reason", readonly=True,
         help="Why it could not be collected.")
@@ -1200,7 +1285,6 @@ class Collection(ModelSQL, ModelView):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls.__access__.add('archive')
         t = cls.__table__()
         cls._sql_indexes.add(
             Index(
@@ -1234,19 +1318,62 @@ class Collection(ModelSQL, ModelView):
                     If(Bool(Eval('reason')), 'danger', ''))),
             ]
 
-    def get_missing(self):
-        "Return the text of what is missing"
-        if self.reason:
-            return gettext('order_archive.msg_collect_failed',
-                document=self.rec_name, reason=self.reason)
-        return gettext('order_archive.msg_collect_pending',
-            document=self.rec_name)
+    @without_check_access
+    def get_secret(self, name):
+        return bool(
+            self.confidential or self.archive.confidential
+            or self.collector in self._get_confidential(self.company))
+
+    @classmethod
+    @without_check_access
+    def search_secret(cls, name, clause):
+        pool = Pool()
+        Company = pool.get('company.company')
+        _, operator, value = clause
+        domain = ['OR',
+            ('confidential', '=', True),
+            ('archive.confidential', '=', True),
+            ]
+        for company in Company.search([]):
+            if collectors := cls._get_confidential(company):
+                domain.append([
+                        ('archive.company', '=', company.id),
+                        ('collector', 'in', list(collectors)),
+                        ])
+        if (operator == '=') == bool(value):
+            return domain
+        return [('id', 'not in', cls.search(domain, query=True))]
+
+    @classmethod
+    def _get_confidential(cls, company):
+        "Return the set of the collectors of confidential documents"
+        pool = Pool()
+        Kind = pool.get('order.archive.kind')
+        return {
+            c for c, k in Kind.get_by_collector(company).items()
+            if k.confidential}
+
+    def get_missing(self, kinds):
+        """Return the text of what is missing, of the kinds by collector
+
+        All who see the file or the order see it, so it names nothing else."""
+        kind = kinds.get(self.collector)
+        message = 'failed' if self.reason else 'pending'
+        return gettext(
+            f'order_archive.msg_collect_{message}',
+            kind=kind.rec_name if kind else gettext(
+                'order_archive.msg_collect_all'))
 
     @classmethod
     @ModelView.button
-    @without_check_access
     def dismiss(cls, collections):
         "Do without what cannot be collected"
+        _allow(collections, 'group_archive_waive')
+        with without_check_access():
+            cls._dismiss(collections)
+
+    @classmethod
+    def _dismiss(cls, collections):
         pool = Pool()
         Archive = pool.get('order.archive')
         Event = pool.get('order.archive.event')

@@ -6,8 +6,15 @@ from trytond.modules.company.model import (
     CompanyMultiValueMixin, CompanyValueMixin)
 from trytond.pool import Pool
 from trytond.pyson import Eval, Id
+from trytond.transaction import without_check_access
 
 from .exceptions import ArchiveError
+
+# By code of the kind that a company can require the condition
+REQUIRED = {
+    'acceptance': 'shipped',
+    'settlement': 'always',
+    }
 
 
 class Configuration(
@@ -92,23 +99,47 @@ class Configuration(
         """Return what the files of the company must have besides what their
         classes require"""
         pool = Pool()
-        Kind = pool.get('order.archive.kind')
         Requirement = pool.get('order.archive.requirement')
-        requirements, kinds = [], None
-        for name, condition in [
-                ('acceptance', 'shipped'), ('settlement', 'always')]:
-            if self.get_multivalue(name, company=company.id) != 'document':
-                continue
-            if kinds is None:
-                kinds = Kind.get_kinds(company)
-            if name not in kinds:
-                raise ArchiveError(gettext(
-                        'order_archive.msg_configuration_kind',
-                        kind=name, company=company.rec_name))
-            requirements.append(Requirement(
-                    kind=kinds[name], condition=condition, number=1,
-                    waivable=True))
-        return requirements
+        return [
+            Requirement(
+                kind=kind, condition=REQUIRED[code], number=1, waivable=True)
+            for code, kind in self._get_required(company).items() if kind]
+
+    def get_problems(self, company):
+        "Return the texts of what is required and has no kind"
+        return [
+            gettext('order_archive.msg_configuration_kind',
+                kind=code, company=company.rec_name)
+            for code, kind in self._get_required(company).items()
+            if not kind]
+
+    @without_check_access
+    def _get_required(self, company, without=()):
+        "Return by code that is required the kind, None if there is none"
+        pool = Pool()
+        Kind = pool.get('order.archive.kind')
+        codes = [
+            c for c in REQUIRED
+            if self.get_multivalue(c, company=company.id) == 'document']
+        kinds = Kind.get_kinds(company, without) if codes else {}
+        return {c: kinds.get(c) for c in codes}
+
+    @classmethod
+    @without_check_access
+    def check_kinds(cls, companies=None, without=()):
+        """Raise ArchiveError if what one of the companies requires, all by
+        default, has no active kind besides those without"""
+        pool = Pool()
+        Company = pool.get('company.company')
+        config = cls(1)
+        problems = [
+            gettext('order_archive.msg_configuration_kind',
+                kind=code, company=company.rec_name)
+            for company in companies or Company.search([])
+            for code, kind in config._get_required(company, without).items()
+            if not kind]
+        if problems:
+            raise ArchiveError('\n'.join(problems))
 
     @classmethod
     def default_archive_sequence(cls, **pattern):
@@ -172,6 +203,19 @@ class ConfigurationArchive(CompanyValueMixin, ModelSQL):
         Class = pool.get('order.archive.class')
         super().on_modification(mode, values, field_names=field_names)
         Class._plan_cache.clear()
+
+    @classmethod
+    def validate_fields(cls, values, field_names):
+        pool = Pool()
+        Configuration = pool.get('order.archive.configuration')
+        super().validate_fields(values, field_names)
+        if field_names and not field_names & {'company', *REQUIRED}:
+            return
+        companies = {v.company for v in values if any(
+                getattr(v, n) == 'document' for n in REQUIRED)}
+        if companies:
+            # Those without are for all companies
+            Configuration.check_kinds(None if None in companies else companies)
 
     @classmethod
     def default_archive_days(cls):

@@ -14,6 +14,8 @@ from trytond.model import (
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import CompanyValueMixin
 from trytond.modules.company_department.report import Document, Texts
+from trytond.modules.company_department.tools import (
+    get_employee, get_users, group_by_company, notify, per_company)
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, Id, If
@@ -21,7 +23,8 @@ from trytond.report import Report
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import StateAction, Wizard
 
-from .archive import EvidenceMixin, _recording, get_employee
+from .archive import EvidenceMixin, _now, _recording
+from .custody import LoanMixin
 from .exceptions import (
     ContractError, ContractSignatureError, LoanError, MandateValidationError)
 
@@ -51,13 +54,6 @@ def _get_values(record, names):
             return f'{value.normalize():f}'
         return value
     return {n: convert(getattr(record, n)) for n in names}
-
-
-def _group_by_company(records):
-    by_company = defaultdict(list)
-    for record in records:
-        by_company[record.company].append(record)
-    return by_company.items()
 
 
 class Configuration(metaclass=PoolMeta):
@@ -775,6 +771,7 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
         Contracts whose state is None keep theirs."""
         pool = Pool()
+        Archive = pool.get('order.archive')
         Event = pool.get('order.archive.event')
         contracts = cls.browse(list(values))
         to_write = []
@@ -790,6 +787,7 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
             cls.write(*to_write)
         cls.log(moved, 'transition', f'state:{state}')
         Event.record(action or state, cls.browse(contracts))
+        Archive.prolong({c.sale for c in contracts})
 
     @classmethod
     @ModelView.button
@@ -817,9 +815,9 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
         if problems:
             raise ContractError('\n'.join(problems))
         configuration = Configuration(1)
-        now = dt.datetime.now().replace(microsecond=0)
+        now = _now()
         to_write = {}
-        for company, c_contracts in _group_by_company(contracts):
+        for company, c_contracts in group_by_company(contracts):
             numbers = configuration.get_multivalue(
                 'contract_sequence', company=company.id
                 ).get_many(len(c_contracts))
@@ -1041,7 +1039,7 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
             cls.browse(contracts), ['sealed', 'verified', *_ENDED],
             'not_sealed')
         employees = cls._check_employees(contracts, problems)
-        now = dt.datetime.now().replace(microsecond=0)
+        now = _now()
         to_write = {}
         for contract in contracts:
             values = {
@@ -1113,21 +1111,10 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    def watch(cls):
+    @per_company
+    def watch(cls, company):
         """Let the contracts expire whose last day has passed, and notify the
-        handlers of those that are about to, of each once
-
-        It is done for the company of the context, or for all if it has none.
-        """
-        pool = Pool()
-        Company = pool.get('company.company')
-        company = Transaction().context.get('company')
-        if company is None:
-            for company in Company.search([]):
-                with Transaction().set_context(company=company.id):
-                    cls.watch()
-            return
-        company = Company(company)
+        handlers of those that are about to, of each once"""
         expired = cls.search([
                 ('company', '=', company.id),
                 ('state', 'in', _BINDING),
@@ -1143,10 +1130,9 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
         expiring = [
             c for c in cls.search(cls._get_expiring(company))
             if c.reminded_of != c.valid_until]
-        if expiring:
-            cls._notify(expiring)
+        if told := cls._notify(expiring):
             to_write = []
-            for contract in expiring:
+            for contract in told:
                 to_write.extend([
                         [contract], {'reminded_of': contract.valid_until}])
             with _recording():
@@ -1154,24 +1140,16 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def _notify(cls, contracts):
-        "Notify the handlers, or who may seal if they are no users"
+        """Notify the handlers, or who may seal if they are no users, and
+        return the contracts of which somebody has been told"""
         pool = Pool()
         ModelData = pool.get('ir.model.data')
         User = pool.get('res.user')
-        UserEmployee = pool.get('res.user-company.employee')
-        users = defaultdict(set)
-        for relation in UserEmployee.search([
-                    ('employee', 'in', list({
-                                c.handler.id for c in contracts})),
-                    ('user.active', '=', True),
-                    ]):
-            users[relation.employee].add(relation.user)
-        by_user = defaultdict(list)
-        others = None
+        users = get_users({c.handler for c in contracts})
+        by_user, told, others = defaultdict(list), [], None
         for contract in contracts:
-            if contract.handler in users:
-                to_tell = users[contract.handler]
-            else:
+            to_tell = users[contract.handler]
+            if not to_tell:
                 if others is None:
                     others = User.search([
                             ('groups', '=', ModelData.get_id(
@@ -1181,20 +1159,17 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 to_tell = others
             for user in to_tell:
                 by_user[user].append(contract)
-        for user, u_contracts in by_user.items():
-            language = user.language.code if user.language else None
-            with Transaction().set_context(language=language):
-                label = gettext(
-                    'order_archive.msg_contract_notification',
-                    number=len(u_contracts))
-                names = ', '.join(
-                    gettext('order_archive.msg_contract_notification_name',
-                        contract=c.rec_name,
-                        party=c.party.rec_name,
-                        date=Report.format_date(c.valid_until))
-                    for c in u_contracts[:5])
-            cls.notify_user(
-                u_contracts, 'tryton-warning', label, names, user=user)
+            if to_tell:
+                told.append(contract)
+        notify(
+            by_user, 'tryton-warning',
+            'order_archive.msg_contract_notification',
+            lambda c: gettext(
+                'order_archive.msg_contract_notification_name',
+                contract=c.rec_name,
+                party=c.party.rec_name,
+                date=Report.format_date(c.valid_until)))
+        return told
 
     # The order file
 
@@ -1209,9 +1184,7 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
         "Copy the signed documents into the files of the orders"
         pool = Pool()
         Archive = pool.get('order.archive')
-        archives = Archive.get(list({c.sale for c in contracts}))
-        if archives := list(filter(None, archives.values())):
-            Archive.collect(archives, names=['contract'])
+        Archive.gathered('contract', {c.sale for c in contracts})
 
 
 class ContractReview(metaclass=PoolMeta):
@@ -1620,8 +1593,9 @@ class Mandate(ModelSQL, ModelView):
                 'document'])
 
 
-class Loan(EvidenceMixin, ModelSQL, ModelView):
+class Loan(LoanMixin, EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'sale.contract.loan'
+    _until = 'due_on'
 
     _states = {'readonly': Eval('id', -1) >= 0}
 
@@ -1719,6 +1693,10 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
     @property
     def archive(self):
         return self.contract.archive
+
+    @property
+    def lent(self):
+        return self
 
     @classmethod
     def view_attributes(cls):
@@ -1830,7 +1808,7 @@ class Loan(EvidenceMixin, ModelSQL, ModelView):
         if problems:
             raise LoanError('\n'.join(problems))
         with _recording():
-            for company, c_loans in _group_by_company(loans):
+            for company, c_loans in group_by_company(loans):
                 cls.write(c_loans, {
                         'state': 'returned',
                         'returned_on': _get_today(company),

@@ -13,21 +13,19 @@ from trytond.model import (
     Unique, fields, sequence_ordered, tree)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company_department.report import Document
+from trytond.modules.company_department.tools import (
+    get_employee, notify, per_company)
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, Id, If
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import EvidenceMixin, _isoformat, _recording, get_employee
+from .archive import EvidenceMixin, _isoformat, _now, _recording
 from .exceptions import CustodyError
 from .retention import SecretMixin, _allow, _need_employee, _raise
 
 # How long until somebody is reminded again
 _REMINDER = dt.timedelta(days=7)
-
-
-def _now():
-    return dt.datetime.now().replace(microsecond=0)
 
 
 def _id(record):
@@ -860,9 +858,62 @@ class Move(EvidenceMixin, ModelSQL, ModelView):
             }
 
 
-class Loan(SecretMixin, EvidenceMixin, ModelSQL, ModelView):
+class LoanMixin(ModelStorage):
+    "What must be back by a day, of which who lent and who borrowed are told"
+    __slots__ = ()
+    _until = None
+
+    reminded_on = fields.Date("Reminded On", readonly=True)
+
+    @property
+    def lent(self):
+        "What is lent"
+        raise NotImplementedError
+
+    @classmethod
+    def remind_overdue(cls, company):
+        "Tell in the company of what is overdue, once a week"
+        pool = Pool()
+        Date = pool.get('ir.date')
+        User = pool.get('res.user')
+        today = Date.today()
+        loans = cls.search([
+                ('company', '=', company.id),
+                ('state', '=', 'lent'),
+                (cls._until, '<', today),
+                ['OR',
+                    ('reminded_on', '=', None),
+                    ('reminded_on', '<=', today - _REMINDER),
+                    ],
+                ])
+        if not loans:
+            return
+        by_party = defaultdict(list)
+        for loan in loans:
+            parties = {loan.borrower}
+            if loan.lent_by:
+                parties.add(loan.lent_by.party)
+            for party in parties:
+                by_party[party].append(loan)
+        by_user = defaultdict(dict)
+        for user in User.search([
+                    ('employees.party', 'in', [p.id for p in by_party]),
+                    ]):
+            for employee in user.employees:
+                by_user[user].update(
+                    dict.fromkeys(by_party.get(employee.party, [])))
+        notify(
+            by_user, 'tryton-warning',
+            'order_archive.msg_notification_overdue',
+            lambda l: l.lent.rec_name)
+        with _recording():
+            cls.write(loans, {'reminded_on': today})
+
+
+class Loan(LoanMixin, SecretMixin, EvidenceMixin, ModelSQL, ModelView):
     "A volume or the loose papers of a file that somebody has taken"
     __name__ = 'order.archive.loan'
+    _until = 'until'
 
     _states = {'readonly': Eval('id', -1) >= 0}
 
@@ -912,7 +963,6 @@ class Loan(SecretMixin, EvidenceMixin, ModelSQL, ModelView):
         states={
             'invisible': Eval('state') != 'returned',
             })
-    reminded_on = fields.Date("Reminded On", readonly=True)
     overdue = fields.Function(
         fields.Boolean("Overdue"), 'get_overdue', searcher='search_overdue')
     state = fields.Selection([
@@ -1151,59 +1201,14 @@ class Loan(SecretMixin, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    def remind(cls):
-        """Remind who lent and who borrowed of what is overdue, once a week
-
-        It is done for the company of the context, or for all if it has none.
-        """
+    @per_company
+    def remind(cls, company):
+        """Remind who lent and who borrowed of the papers and the originals of
+        contracts that are overdue"""
         pool = Pool()
-        Company = pool.get('company.company')
-        Date = pool.get('ir.date')
-        User = pool.get('res.user')
-        company = Transaction().context.get('company')
-        if company is None:
-            for company in Company.search([]):
-                with Transaction().set_context(company=company.id):
-                    cls.remind()
-            return
-        today = Date.today()
-        loans = cls.search([
-                ('company', '=', company),
-                ('state', '=', 'lent'),
-                ('until', '<', today),
-                ['OR',
-                    ('reminded_on', '=', None),
-                    ('reminded_on', '<=', today - _REMINDER),
-                    ],
-                ])
-        if not loans:
-            return
-        by_party = defaultdict(list)
-        for loan in loans:
-            parties = {loan.borrower}
-            if loan.lent_by:
-                parties.add(loan.lent_by.party)
-            for party in parties:
-                by_party[party].append(loan)
-        by_user = defaultdict(dict)
-        for user in User.search([
-                    ('employees.party', 'in', [p.id for p in by_party]),
-                    ]):
-            for employee in user.employees:
-                by_user[user].update(
-                    dict.fromkeys(by_party.get(employee.party, [])))
-        for user, u_loans in by_user.items():
-            u_loans = list(u_loans)
-            language = user.language.code if user.language else None
-            with Transaction().set_context(language=language):
-                label = gettext(
-                    'order_archive.msg_notification_overdue',
-                    number=len(u_loans))
-            cls.notify_user(
-                u_loans, 'tryton-warning', label,
-                ', '.join(l.lent.rec_name for l in u_loans[:5]), user=user)
-        with _recording():
-            cls.write(loans, {'reminded_on': today})
+        ContractLoan = pool.get('sale.contract.loan')
+        for Model in [cls, ContractLoan]:
+            Model.remind_overdue(company)
 
 
 def _search_lent(clause, query, name='id'):

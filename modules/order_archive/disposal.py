@@ -1,7 +1,5 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
-import datetime as dt
-
 from sql import Column, Null
 
 from trytond.filestore import filestore
@@ -9,22 +7,20 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.model.exceptions import AccessError
 from trytond.modules.company_department.report import Document, Texts
+from trytond.modules.company_department.tools import (
+    get_employee, group_by_company, notify, per_company)
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import EvidenceMixin, _isoformat, _recording, get_employee
+from .archive import EvidenceMixin, _has_text, _isoformat, _now, _recording
 from .exceptions import DisposalError
-from .retention import SecretMixin, _allow, _has_text, _need_employee, _raise
+from .retention import SecretMixin, _allow, _need_employee, _raise
 
 _OPEN = ['proposed', 'approved']
 _APPROVALS = 2
-
-
-def _now():
-    return dt.datetime.now().replace(microsecond=0)
 
 
 class Disposal(EvidenceMixin, ModelSQL, ModelView):
@@ -136,7 +132,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
             'prepared_at': _isoformat(self.prepared_at),
             'files': [f.ledger_values() for f in self.files],
             'approvals': [
-                [a.employee.id, _isoformat(a.approved_at)]
+                [a.employee.id, a.user.id, _isoformat(a.approved_at)]
                 for a in self.approvals],
             'executed_by': self.executed_by.id if self.executed_by else None,
             'executed_at': _isoformat(self.executed_at),
@@ -148,35 +144,33 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    def propose(cls):
-        """Propose the disposal of the files whose retention has ended
-
-        It is done for the company of the context, or for all if it has none.
-        """
+    @per_company
+    def propose(cls, company):
+        """Propose the disposal of the files whose retention has ended, and
+        tell of those that somebody has to review"""
         pool = Pool()
         Archive = pool.get('order.archive')
-        Company = pool.get('company.company')
         Date = pool.get('ir.date')
-        company = Transaction().context.get('company')
-        if company is None:
-            for company in Company.search([]):
-                with Transaction().set_context(company=company.id):
-                    cls.propose()
-            return
         today = Date.today()
         cls.lock()
-        Archive.set_due(Archive.search([
-                    ('company', '=', company),
-                    ('supplement_of', '=', None),
-                    ('state', '=', 'archived'),
-                    ('retention_action', 'in', ['dispose', 'review']),
-                    ('retain_until', '<', today),
-                    ('held', '=', False),
-                    ('lent', '=', False),
-                    ('sale', 'not in', Archive._retained(today)),
-                    ]))
+        due = Archive.search([
+                ('company', '=', company.id),
+                ('supplement_of', '=', None),
+                ('state', '=', 'archived'),
+                ('retention_action', 'in', ['dispose', 'review']),
+                ('retain_until', '<', today),
+                ('held', '=', False),
+                ('lent', '=', False),
+                ('sale', 'not in', Archive._retained(today)),
+                ])
+        Archive.set_due(due)
+        if to_review := [a for a in due if a.retention_action == 'review']:
+            notify(
+                dict.fromkeys(cls._get_users(company), to_review),
+                'tryton-archive', 'order_archive.msg_notification_review',
+                lambda a: f'{a.number} – {a.sale_number}')
         archives = Archive.search([
-                ('company', '=', company),
+                ('company', '=', company.id),
                 ('supplement_of', '=', None),
                 ('state', '=', 'due'),
                 ('retention_action', '=', 'dispose'),
@@ -238,11 +232,8 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
         Configuration = pool.get('order.archive.configuration')
         Event = pool.get('order.archive.event')
         configuration = Configuration(1)
-        by_company = {}
-        for archive in archives:
-            by_company.setdefault(archive.company, []).append(archive)
         vlist = []
-        for company, c_archives in by_company.items():
+        for company, c_archives in group_by_company(archives):
             employee = None
             if by_hand:
                 employee = get_employee(company)
@@ -276,22 +267,23 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def _notify(cls, disposals, icon, message):
         "Notify those who can approve in the company of each disposal"
+        for disposal in disposals:
+            notify(
+                dict.fromkeys(cls._get_users(disposal.company), [disposal]),
+                icon, f'order_archive.{message}',
+                disposal=disposal.rec_name, number=disposal.number_files)
+
+    @classmethod
+    def _get_users(cls, company):
+        "Return those who dispose of the files of the company"
         pool = Pool()
         ModelData = pool.get('ir.model.data')
         User = pool.get('res.user')
-        group = ModelData.get_id('order_archive', 'group_archive_disposal')
-        for disposal in disposals:
-            for user in User.search([
-                        ('groups', '=', group),
-                        ('employees.company', '=', disposal.company.id),
-                        ]):
-                language = user.language.code if user.language else None
-                with Transaction().set_context(language=language):
-                    label = gettext(
-                        f'order_archive.{message}',
-                        disposal=disposal.rec_name,
-                        number=disposal.number_files)
-                cls.notify_user([disposal], icon, label, None, user=user)
+        return User.search([
+                ('groups', '=', ModelData.get_id(
+                        'order_archive', 'group_archive_disposal')),
+                ('employees.company', '=', company.id),
+                ])
 
     # Its way
 

@@ -10,6 +10,7 @@ from sql.conditionals import Coalesce
 from sql.operators import Concat
 
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.modules.company_department.tools import get_employee, get_user
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
@@ -113,26 +114,24 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
         is left to what collects."""
         pool = Pool()
         User = pool.get('res.user')
-        Employee = pool.get('company.employee')
         transaction = Transaction()
-        context = transaction.context
         details = details or {}
         if not records:
             return []
         with without_check_access():
-            user = User(context.get('user', transaction.user))
-            employee = Employee(context['employee']).rec_name if context.get(
-                'employee') else None
+            user = User(get_user())
+            employees = {
+                c: get_employee(c) for c in {r.company for r in records}}
             about = {
                 'action': action,
                 'at': utcnow(),
-                'employee': employee,
                 'format': FORMAT,
                 'user': user.login if user.id else None,
                 }
             values = []
             for record in records:
                 archive = record.archive
+                employee = employees[record.company]
                 values.append({
                         'company': record.company.id,
                         'archive': archive.id if archive else None,
@@ -141,6 +140,8 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
                         'format': FORMAT,
                         'content': canonical({
                                 **about,
+                                'employee': (
+                                    employee.rec_name if employee else None),
                                 'details': details.get(record, {}),
                                 'resource': str(record),
                                 'values': record.ledger_values(),

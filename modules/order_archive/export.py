@@ -455,11 +455,13 @@ class Export(Wizard):
             archives = self.selected
         else:
             year = self.start.year
-            archives = Archive.search([
-                    ('company', '=', self.start.company.id),
-                    ('sale_date', '>=', dt.date(year, 1, 1)),
-                    ('sale_date', '<=', dt.date(year, 12, 31)),
-                    ])
+            # Without those that the user may not read
+            with check_access():
+                archives = Archive.search([
+                        ('company', '=', self.start.company.id),
+                        ('sale_date', '>=', dt.date(year, 1, 1)),
+                        ('sale_date', '<=', dt.date(year, 12, 31)),
+                        ])
         if not archives:
             raise ArchiveError(gettext('order_archive.msg_export_empty'))
         return archives

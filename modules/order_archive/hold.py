@@ -1,23 +1,23 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
-import datetime as dt
 from collections import defaultdict
 
-from sql import Union
+from sql import Null, Union
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
+from trytond.modules.company_department.tools import get_employee
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import EvidenceMixin, _isoformat, _recording, get_employee
+from .archive import EvidenceMixin, _has_text, _isoformat, _now, _recording
 from .exceptions import HoldError, HoldValidationError
 from .retention import (
-    SecretMixin, _allow, _check_group, _has_text, _need_employee, _raise)
+    SecretMixin, _allow, _check_group, _need_employee, _raise)
 
 _GROUPS = ['group_archive_admin', 'group_archive_disposal']
 _SCOPES = ['archives', 'parties', 'classes']
@@ -115,7 +115,7 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def default_placed_at(cls):
-        return dt.datetime.now().replace(microsecond=0)
+        return _now()
 
     @classmethod
     def view_attributes(cls):
@@ -262,6 +262,11 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
             query(HoldArchive, lambda r, a: a.id == r.archive),
             query(HoldParty, lambda r, a: a.party == r.party),
             ]
+        # The parties with which those that are held have been merged
+        for id_, merged in cls._get_merged().items():
+            queries.append(query(
+                    HoldParty, lambda r, a, id_=id_, merged=merged: (
+                        (r.party == id_) & a.party.in_(merged))))
         # The classes below those that are held
         hold = cls.__table__()
         relation = HoldClass.__table__()
@@ -287,6 +292,32 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
                         HoldClass, lambda r, a, id_=id_, classes=classes: (
                             (r.class_ == id_) & a.class_.in_(classes))))
         return Union(*queries)
+
+    @classmethod
+    @without_check_access
+    def _get_merged(cls):
+        """Return by id of the parties that are held and have been replaced the
+        list of the ids of those that replace them"""
+        pool = Pool()
+        HoldParty = pool.get('order.archive.hold-party.party')
+        Party = pool.get('party.party')
+        hold, party = cls.__table__(), Party.__table__()
+        relation = HoldParty.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*hold
+            .join(relation, condition=relation.hold == hold.id)
+            .join(party, condition=relation.party == party.id)
+            .select(
+                party.id,
+                where=(hold.state == 'active')
+                & (party.replaced_by != Null),
+                group_by=party.id))
+        merged = {}
+        for party in Party.browse([id_ for id_, in cursor]):
+            merged[party.id] = ids = []
+            while (party := party.replaced_by) and party.id not in ids:
+                ids.append(party.id)
+        return merged
 
 
 class HoldArchive(SecretMixin, EvidenceMixin, ModelSQL):

@@ -18,6 +18,7 @@ from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
+from .configuration import REQUIRED
 from .exceptions import PlanValidationError
 
 
@@ -131,9 +132,9 @@ class Kind(PlanMixin, sequence_ordered(), ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    def get_kinds(cls, company):
+    def get_kinds(cls, company, without=()):
         """Return the active kinds of the company by code, its own before
-        those of all companies"""
+        those of all companies, but for those without"""
         kinds = cls.search([
                 ['OR',
                     ('company', '=', None),
@@ -141,7 +142,23 @@ class Kind(PlanMixin, sequence_ordered(), ModelSQL, ModelView):
                     ],
                 ])
         kinds.sort(key=lambda k: k.company is not None)
-        return {k.code: k for k in kinds}
+        return {k.code: k for k in kinds if k not in without}
+
+    @classmethod
+    def check_modification(cls, mode, kinds, values=None, external=False):
+        pool = Pool()
+        Configuration = pool.get('order.archive.configuration')
+        super().check_modification(
+            mode, kinds, values=values, external=external)
+        if mode == 'create':
+            return
+        values = values or {}
+        if gone := [
+                k for k in kinds if k.code in REQUIRED and (
+                    mode == 'delete' or not values.get('active', True)
+                    or values.get('code', k.code) != k.code
+                    or 'company' in values)]:
+            Configuration.check_kinds(without=gone)
 
     @classmethod
     def on_modification(cls, mode, kinds, field_names=None):

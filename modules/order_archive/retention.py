@@ -11,12 +11,13 @@ from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelStorage, ModelView, fields,
     sequence_ordered)
 from trytond.model.exceptions import AccessError
+from trytond.modules.company_department.tools import get_employee
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import _isoformat, _recording, get_employee
+from .archive import _has_text, _isoformat, _recording
 from .exceptions import RetentionError, RetentionValidationError
 
 ACTIONS = [
@@ -66,10 +67,6 @@ def _need_employee(record):
                 record=record.rec_name,
                 company=record.company.rec_name))
     return employee
-
-
-def _has_text(text):
-    return bool((text or '').strip())
 
 
 def _raise(error, problems):
@@ -325,8 +322,10 @@ class Archive(metaclass=PoolMeta):
         pool = Pool()
         Contract = pool.get('sale.contract')
         contracts = defaultdict(list)
+        # What supplements a contract extends it once it is sealed
         for contract in Contract.search([
                     ('sale', 'in', [a.sale.id for a in archives]),
+                    ('supplement_of', '=', None),
                     ('state', '!=', 'draft'),
                     ]):
             contracts[contract.sale].append(contract)
@@ -371,6 +370,52 @@ class Archive(metaclass=PoolMeta):
                         (rs, dict(values)) for values, rs in retained.items()))
             Event.record('retain', cls.browse(
                     list(chain.from_iterable(retained.values()))))
+
+    @classmethod
+    @without_check_access
+    def prolong(cls, sales):
+        """Let the period of the archived files of the orders run from the end
+        that their contracts have now, if it is later"""
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        domain = [
+            ('sale', 'in', [s.id for s in sales]),
+            ('state', 'in', ['archived', 'due']),
+            ('retention.trigger', '=', 'contract_end'),
+            ('retention_action', '!=', 'keep'),
+            ]
+        archives = cls.search(domain)
+        if not archives:
+            return
+        cls.lock(archives)
+        archives = cls.search(domain)
+        dates = cls._trigger_contract_end(archives)
+        today = cls._today(archives)
+        to_write, details = [], {}
+        for archive in archives:
+            before, until = archive.trigger_date, archive.retain_until
+            date = dates.get(archive, before)
+            if date == before or (before and date and date < before):
+                continue
+            # Without date the contract is in force and has no end
+            values = {
+                'trigger_date': date,
+                'retain_until': archive.retention.get_end(date),
+                }
+            if date and until:
+                values['retain_until'] = max(values['retain_until'], until)
+            if date is None or (
+                    values['retain_until'] >= today[archive.company]):
+                values['state'] = 'archived'
+            to_write.extend(([archive], values))
+            details[archive] = {
+                'trigger_date': _isoformat(before),
+                'retain_until': _isoformat(until),
+                }
+        if to_write:
+            with _recording():
+                cls.write(*to_write)
+            Event.record('prolong', cls.browse(list(details)), details)
 
     @classmethod
     @ModelView.button_action('order_archive.wizard_extend_retention')
