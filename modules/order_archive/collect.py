@@ -1269,7 +1269,7 @@ class Collection(ModelSQL, ModelView):
                 'dismissed_by': Transaction().user,
                 })
         archives = list(details)
-        Event.record('dismiss', archives, details)
+        Event.record('dismiss', archives, details, changed=False)
         Archive.update(archives)
 
 
