@@ -19,6 +19,7 @@ from .contract import (
     reload, sign, write)
 from .review import (
     count_queries, create_sale, get_notifications, on, with_company)
+from .test_ledger import create_other, findings, verify
 
 
 class ContractRegisterTestCase(ContractTestCase):
@@ -206,10 +207,21 @@ class ContractRegisterTestCase(ContractTestCase):
                 {'kind': 'mandated'}, {'end_date': day(-1)}]:
             with self.subTest(values=values), self.refused(AccessError):
                 write("Adam", mandate, **values)
-        with self.refused(AccessError):
-            type(mandate).delete([mandate])
         write("Adam", mandate, end_date=TODAY)
         self.assertEqual(reload(mandate).end_date, TODAY)
+
+    @with_company
+    def test_mandate_delete(self):
+        "Test a mandate stays as the ledger tells of it, also if not used"
+        mandate = create_mandate()
+        with self.refused(AccessError, "Set its last day"):
+            type(mandate).delete([mandate])
+        Pool().get('order.archive.event').seal()
+        self.assertEqual(findings(verify()), [])
+        company = create_other()
+        write("Adam", mandate, company=mandate.company.id)
+        with self.refused(AccessError, "company of the mandate"):
+            type(mandate).write([mandate], {'company': company.id})
 
     @with_company
     def test_deposit(self):

@@ -16,6 +16,7 @@ from .retention import (
     LATER, TODAY, RetentionTestCase, add_paper, approve, archived, click,
     client, erase, on, plan, propose)
 from .review import get_notifications, with_company
+from .test_ledger import findings, verify
 
 
 def create(model, name="Arno", **values):
@@ -232,6 +233,26 @@ class PlaceTestCase(RetentionTestCase):
                 ]:
             with self.assertRaises(AccessError):
                 call()
+
+    @with_company
+    def test_delete(self):
+        "Test a place that something was moved to or from cannot be deleted"
+        Event = Pool().get('order.archive.event')
+        Place = Pool().get('order.archive.place')
+        one, two, unused = Place.create([
+                {'name': "One"}, {'name': "Two"}, {'name': "Unused"}])
+        box = create('order.archive.box', place=one.id)
+        box = write(box, place=two.id)
+        volume = create_volume(place=one.id)
+        volume = write(volume, place=None)
+        box = write(box, place=None)
+        Event.seal()
+        for place in [one, two]:
+            with self.assertRaisesRegex(AccessError, "Deactivate it instead"):
+                Place.delete([place])
+        Place.delete([unused])
+        self.assertEqual(findings(verify()), [])
+        self.assertEqual(get_events(volume), ['create', 'change'])
 
     @with_company
     def test_labels(self):

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import os
+from contextlib import suppress
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -251,7 +252,10 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
         if folder := cls.folder():
             name = Transaction().database.name.strip(':')
             for path in sorted(folder.glob(f'{name}-{company.id}-*.json')):
-                yield path.name, True, cls._load(path.read_bytes())
+                content = {}
+                with suppress(OSError):
+                    content = cls._load(path.read_bytes())
+                yield path.name, True, content
 
     @classmethod
     def _load(cls, content):

@@ -1396,7 +1396,7 @@ class Collection(SecretMixin, ModelSQL, ModelView):
                 'dismissed_by': Transaction().user,
                 })
         archives = list(details)
-        Event.record('dismiss', archives, details)
+        Event.record('dismiss', archives, details, changed=False)
         Archive.update(archives)
 
 

@@ -685,16 +685,17 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
                             contract=contract.rec_name))
 
     _ledger_fields = [
-        'number', 'sale', 'name', 'reference', 'handler', 'start_date',
-        'end_date', 'valid_until', 'supplement_of', 'change_reason',
-        'registered_by', 'registered_at', 'seller', 'buyer', 'order_number',
-        'order_reference', 'order_date', 'delivery_date', 'delivery_address',
-        'payment_term', 'lines', 'currency', 'untaxed_amount', 'tax_amount',
-        'total_amount', 'review_number', 'review_round', 'review_result',
-        'review_closed_at', 'review_signatories', 'review_digest',
-        'seal_name', 'sealed_on', 'sealed_by', 'verification', 'verified_by',
-        'verified_on', 'verification_number', 'place', 'received_by',
-        'deposited_on', 'originals', 'deposited_at', 'termination_reason',
+        'company', 'number', 'sale', 'name', 'reference', 'handler',
+        'start_date', 'end_date', 'valid_until', 'supplement_of',
+        'change_reason', 'registered_by', 'registered_at', 'seller', 'buyer',
+        'order_number', 'order_reference', 'order_date', 'delivery_date',
+        'delivery_address', 'payment_term', 'lines', 'currency',
+        'untaxed_amount', 'tax_amount', 'total_amount', 'review_number',
+        'review_round', 'review_result', 'review_closed_at',
+        'review_signatories', 'review_digest', 'seal_name', 'sealed_on',
+        'sealed_by', 'verification', 'verified_by', 'verified_on',
+        'verification_number', 'place', 'received_by', 'deposited_on',
+        'originals', 'deposited_at', 'termination_reason',
         'termination_date', 'termination_agreement', 'state']
 
     def ledger_values(self):
@@ -1330,24 +1331,28 @@ class Signature(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def on_modification(cls, mode, signatures, field_names=None):
-        pool = Pool()
-        Contract = pool.get('sale.contract')
-        Event = pool.get('order.archive.event')
         super().on_modification(mode, signatures, field_names=field_names)
         if (mode != 'delete'
                 and not Transaction().context.get('_order_archive')):
-            Event.record('change', Contract.browse({
-                        s.contract for s in signatures}))
+            cls._record_change({s.contract for s in signatures})
 
     @classmethod
     def delete(cls, signatures):
+        contracts = {s.contract for s in signatures}
+        super().delete(signatures)
+        cls._record_change(contracts)
+
+    @classmethod
+    @without_check_access
+    def _record_change(cls, contracts):
         pool = Pool()
         Contract = pool.get('sale.contract')
         Event = pool.get('order.archive.event')
-        contracts = {s.contract.id for s in signatures}
-        super().delete(signatures)
-        with without_check_access():
-            Event.record('change', Contract.browse(contracts))
+        contracts = Contract.browse({c.id for c in contracts})
+        # Whoever changes it at the same time must start again
+        with _recording():
+            Contract.write(contracts, {})
+        Event.record('change', Contract.browse(contracts))
 
     @classmethod
     def validate_fields(cls, signatures, field_names):
@@ -1413,7 +1418,10 @@ class Mandate(ModelSQL, ModelView):
     __name__ = 'sale.contract.mandate'
 
     company = fields.Many2One(
-        'company.company', "Company", required=True, ondelete='RESTRICT')
+        'company.company', "Company", required=True, ondelete='RESTRICT',
+        states={
+            'readonly': Eval('id', -1) >= 0,
+            })
     employee = fields.Many2One(
         'company.employee', "Employee", required=True, ondelete='RESTRICT',
         domain=[
@@ -1457,9 +1465,7 @@ class Mandate(ModelSQL, ModelView):
                 Index(t, (t.employee, Index.Equality())),
                 })
         cls._order = [('start_date', 'DESC'), ('id', 'DESC')]
-        for name in [
-                'company', 'employee', 'kind', 'start_date', 'limit',
-                'document']:
+        for name in ['employee', 'kind', 'start_date', 'limit', 'document']:
             getattr(cls, name).states['readonly'] = Eval('used', False)
 
     @classmethod
@@ -1564,12 +1570,21 @@ class Mandate(ModelSQL, ModelView):
             mode, mandates, values=values, external=external)
         if mode == 'create':
             return
+        elif mode == 'delete':
+            raise AccessError(gettext(
+                    'order_archive.msg_mandate_delete',
+                    mandate=mandates[0].rec_name))
+        elif 'company' in values and any(
+                m.company.id != values['company'] for m in mandates):
+            raise AccessError(gettext(
+                    'order_archive.msg_mandate_company',
+                    mandate=mandates[0].rec_name))
         used = cls._get_last_used(mandates)
         for mandate in mandates:
             if mandate.id not in used:
                 continue
             last = used[mandate.id]
-            if mode == 'delete' or values.keys() - {'end_date'}:
+            if values.keys() - {'end_date'}:
                 raise AccessError(gettext(
                         'order_archive.msg_mandate_used',
                         mandate=mandate.rec_name))
@@ -1589,8 +1604,8 @@ class Mandate(ModelSQL, ModelView):
 
     def ledger_values(self):
         return _get_values(self, [
-                'employee', 'kind', 'start_date', 'end_date', 'limit',
-                'document'])
+                'company', 'employee', 'kind', 'start_date', 'end_date',
+                'limit', 'document'])
 
 
 class Loan(LoanMixin, EvidenceMixin, ModelSQL, ModelView):

@@ -228,6 +228,26 @@ class Place(
     def default_company(cls):
         return Transaction().context.get('company')
 
+    @classmethod
+    def check_modification(cls, mode, places, values=None, external=False):
+        pool = Pool()
+        Move = pool.get('order.archive.move')
+        super().check_modification(
+            mode, places, values=values, external=external)
+        if mode == 'delete':
+            with without_check_access():
+                moves = Move.search(['OR',
+                        ('from_', 'in', list(map(str, places))),
+                        ('to', 'in', list(map(str, places))),
+                        ], limit=1)
+                for move in moves:
+                    raise AccessError(gettext(
+                            'order_archive.msg_place_moved',
+                            place=(
+                                move.from_ if move.from_ in places
+                                else move.to).rec_name,
+                            move=move.rec_name))
+
 
 class Box(
         NumberedMixin, MovedMixin, DeactivableMixin, ModelSQL, ModelView):
@@ -439,8 +459,12 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
             'company': self.company.id,
             'title': self.title,
             'folios': [
-                [f.first, f.last, f.item.id, f.state] for f in self.folios],
+                [f.first, f.last, f.item.id, _id(f.employee),
+                    _isoformat(f.at), f.state]
+                for f in self.folios],
             'next_folio': self.next_folio,
+            'box': _id(self.box),
+            'place': _id(self.place),
             'bound_by': _id(self.bound_by),
             'bound_at': _isoformat(self.bound_at),
             'state': self.state,
@@ -477,8 +501,8 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
         super().on_modification(mode, volumes, field_names=field_names)
         if mode == 'create':
             Event.record('create', volumes)
-        elif mode == 'write' and 'title' in field_names:
-            Event.record('title', volumes)
+        elif mode == 'write' and set(field_names) & {'title', 'box', 'place'}:
+            Event.record('change', volumes)
 
     @classmethod
     def copy(cls, volumes, default=None):
@@ -689,10 +713,12 @@ class Folio(SecretMixin, EvidenceMixin, ModelSQL, ModelView):
         for folio in folios:
             folio.volume._need_open()
         if folios:
+            volumes = Volume.browse({f.volume.id for f in folios})
             with _recording():
                 cls.write(folios, {'state': 'removed'})
-            Event.record(
-                'remove', Volume.browse({f.volume.id for f in folios}))
+                # Whoever changes them at the same time must start again
+                Volume.write(volumes, {})
+            Event.record('remove', Volume.browse(volumes))
 
     @classmethod
     def dispose(cls, archives):
@@ -706,9 +732,11 @@ class Folio(SecretMixin, EvidenceMixin, ModelSQL, ModelView):
                 ])
         if not folios:
             return
+        volumes = Volume.browse({f.volume.id for f in folios})
         with _recording():
             cls.write(folios, {'state': 'disposed'})
-        volumes = Volume.browse({f.volume.id for f in folios})
+            Volume.write(volumes, {})
+        volumes = Volume.browse(volumes)
         if destroyed := [
                 v for v in volumes
                 if all(f.state != 'filed' for f in v.folios)]:

@@ -568,7 +568,7 @@ class File(SecretMixin, EvidenceMixin, ModelSQL, ModelView):
         if self.state == 'taken_out':
             values.extend([
                     self.taken_out_by.id if self.taken_out_by else None,
-                    self.taken_out_at.isoformat(), self.reason])
+                    _isoformat(self.taken_out_at), self.reason])
         return values
 
     @classmethod

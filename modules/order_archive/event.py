@@ -2,10 +2,11 @@
 
 import datetime as dt
 import json
+from collections import defaultdict
 from functools import reduce
 
-from sql import Cast, Column, Null
-from sql.aggregate import Max, Min
+from sql import Cast, Column, Null, NullsLast
+from sql.aggregate import Min
 from sql.conditionals import Coalesce
 from sql.operators import Concat
 
@@ -104,10 +105,13 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
                 })
 
     @classmethod
-    def record(cls, action, records, details=None, seal=True):
+    def record(
+            cls, action, records, details=None, seal=True, changed=True):
         """Record in the ledger what happened to the records and their values
-        since
+        since, unless nothing of them changed
 
+        Who records changed values must have written the records, or others
+        could record older values after it.
         records are of one model that has ledger_values, company and archive,
         details return by record a dictionary of what is to be told besides.
         The events are sealed into the chain after the transaction, unless it
@@ -132,20 +136,21 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
             for record in records:
                 archive = record.archive
                 employee = employees[record.company]
+                content = {
+                    **about,
+                    'employee': employee.rec_name if employee else None,
+                    'details': details.get(record, {}),
+                    'resource': str(record),
+                    }
+                if changed:
+                    content['values'] = record.ledger_values()
                 values.append({
                         'company': record.company.id,
                         'archive': archive.id if archive else None,
                         'resource': str(record),
                         'action': action,
                         'format': FORMAT,
-                        'content': canonical({
-                                **about,
-                                'employee': (
-                                    employee.rec_name if employee else None),
-                                'details': details.get(record, {}),
-                                'resource': str(record),
-                                'values': record.ledger_values(),
-                                }),
+                        'content': canonical(content),
                         })
             events = cls.browse(_insert(cls, values))
             created = transaction.create_records[cls.__name__]
@@ -291,20 +296,24 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
         return True
 
     @classmethod
-    def last_contents(cls, resources):
-        "Return by resource the content of the last event"
+    def histories(cls, company, resources):
+        """Return by resource the number, the action and the content of each of
+        its entries in the chain of the company, those last that are not
+        sealed"""
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
-        contents = {}
+        histories = defaultdict(list)
         for sub_resources in grouped_slice(resources, PARAMETERS):
             cursor.execute(*table.select(
-                    table.resource, table.content,
-                    where=table.id.in_(table.select(
-                            Max(table.id),
-                            where=table.resource.in_(list(sub_resources)),
-                            group_by=table.resource))))
-            contents.update(cursor)
-        return contents
+                    table.resource, table.sequence, table.action,
+                    table.content,
+                    where=(table.company == company.id)
+                    & table.resource.in_(list(sub_resources)),
+                    order_by=[
+                        NullsLast(table.sequence.asc), table.id.asc]))
+            for resource, *entry in cursor:
+                histories[resource].append(entry)
+        return histories
 
     @classmethod
     def removed(cls, company, Model):
@@ -313,10 +322,12 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
         record = Model.__table__()
         cursor = Transaction().connection.cursor()
         prefix = f'{Model.__name__},'
+        condition = table.resource == Concat(
+            prefix, Cast(record.id, 'VARCHAR'))
+        if not isinstance(Model.company, fields.Function):
+            condition &= record.company == table.company
         cursor.execute(*table
-            .join(record, 'LEFT',
-                condition=table.resource == Concat(
-                    prefix, Cast(record.id, 'VARCHAR')))
+            .join(record, 'LEFT', condition=condition)
             .select(
                 table.resource, Min(table.id),
                 where=(table.company == company.id)

@@ -272,7 +272,8 @@ class Archive(metaclass=PoolMeta):
                 bag.zip.close()
             raise
         Event.record('export', archives, dict.fromkeys(
-                archives, {'name': name, 'manifest': manifest}))
+                archives, {'name': name, 'manifest': manifest}),
+            changed=False)
         return True
 
     @classmethod

@@ -3,21 +3,29 @@
 import datetime as dt
 import hashlib
 import json
+import logging
 from collections import defaultdict
+from contextlib import contextmanager, suppress
 
+from trytond.backend import DatabaseOperationalError
 from trytond.filestore import filestore
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.company_department.report import Document, Texts
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
+from trytond.tools import grouped_slice
 from trytond.transaction import (
-    Transaction, inactive_records, without_check_access)
+    Transaction, TransactionError, inactive_records, without_check_access)
 
 from .archive import EvidenceMixin, _recording
+from .collect import _undoing
 from .event import canonical
-from .verify import FIELDS, GENESIS, Tree, leaf_hash, text_hash
+from .verify import (
+    FIELDS, GENESIS, RULES, Tree, contradictions, leaf_hash, read_values,
+    text_hash)
 
+logger = logging.getLogger(__name__)
 # How many records are compared at once
 SLICE = 500
 # When what is not sealed is late
@@ -86,10 +94,20 @@ class Verification(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def models(cls):
         """Return the names of the models whose records are what the last
-        entry of each tells"""
+        entry of each tells
+
+        The entries of a disposal tell its files and approvals, those of a
+        volume its folios, those of a contract its signatures. Places and
+        boxes are no evidence, the moves and the volumes tell of them."""
         return [
             'order.archive', 'order.archive.item', 'sale.contract',
             'sale.contract.loan', 'sale.contract.mandate']
+
+    @classmethod
+    def rules(cls):
+        """Return by name of model what later entries of a record cannot tell
+        otherwise, see verify.py"""
+        return RULES.copy()
 
     @classmethod
     @without_check_access
@@ -101,7 +119,17 @@ class Verification(EvidenceMixin, ModelSQL, ModelView):
             companies = [c.company for c in Chain.search([])]
         verifications = []
         for company in companies:
-            verifications.append(_Run(company)())
+            try:
+                with _undoing():
+                    verification = _Run(company)()
+            except TransactionError:
+                raise
+            except Exception as e:
+                # One company does not keep the others from being verified
+                logger.exception(
+                    "verification of company %s stopped", company.id)
+                verification = _Run(company).stop(e)
+            verifications.append(verification)
         for verification in verifications:
             if verification.state == 'broken':
                 verification._notify()
@@ -180,7 +208,8 @@ class Item(metaclass=PoolMeta):
         "Return what is broken of the bytes if anything is"
         try:
             data = filestore.get(file_id, cls.data.store_prefix)
-        except OSError:
+        except Exception:
+            # Each storage has its errors, also for ids that are none
             return 'missing'
         if len(data) != size:
             return 'size'
@@ -192,27 +221,71 @@ class _Run:
     "The verification of a company"
 
     def __init__(self, company):
+        pool = Pool()
+        Verification = pool.get('order.archive.verification')
         self.company = company
+        self.rules = Verification.rules()
         self.findings = []
         self.counts = defaultdict(int)
         self.hash = GENESIS
         self.root = None
+        self.started_at = dt.datetime.now()
 
     def __call__(self):
         pool = Pool()
         Verification = pool.get('order.archive.verification')
-        started_at = dt.datetime.now()
-        self.verify_ledger()
-        self.verify_unsealed()
+        with self.guard('ledger', self.company.rec_name):
+            self.verify_ledger()
+        with self.guard('ledger', self.company.rec_name):
+            self.verify_unsealed()
         for name in Verification.models():
             Model = pool.get(name)
-            self.verify_records(Model)
-            self.verify_removed(Model)
-        self.verify_documents()
+            with self.guard('record', name):
+                self.verify_records(Model)
+            with self.guard('record', name):
+                self.verify_removed(Model)
+        with self.guard('document', self.company.rec_name):
+            self.verify_documents()
+        return self.save()
+
+    def stop(self, error):
+        "Return the verification that could not be completed"
+        self.find('ledger', self.company.rec_name, 'stopped',
+            error=_get_text(error))
+        return self.save()
+
+    @contextmanager
+    def guard(self, area, subject):
+        """Tell what cannot be verified as it is not what is expected
+
+        Whatever is altered must not keep the rest from being verified."""
+        try:
+            yield
+        except (DatabaseOperationalError, TransactionError):
+            raise
+        except Exception as e:
+            logger.warning("cannot verify %s", subject, exc_info=True)
+            self.find(area, subject, 'failed', error=_get_text(e))
+
+    def save(self):
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        Item = pool.get('order.archive.item')
+        Verification = pool.get('order.archive.verification')
+        for name, Model in [('archive', Archive), ('item', Item)]:
+            known = set()
+            for ids in grouped_slice(list({
+                            f[name] for f in self.findings if f[name]}),
+                    SLICE):
+                known.update(
+                    r.id for r in Model.search([('id', 'in', list(ids))]))
+            for finding in self.findings:
+                if finding[name] not in known:
+                    finding[name] = None
         with _recording():
             verification, = Verification.create([{
                         'company': self.company.id,
-                        'started_at': started_at,
+                        'started_at': self.started_at,
                         'ended_at': dt.datetime.now(),
                         'hash': self.hash,
                         'root': self.root,
@@ -227,15 +300,17 @@ class _Run:
     def find(self, area, subject, message, archive=None, item=None, **names):
         self.findings.append({
                 'area': area,
-                'subject': subject,
-                'text': gettext(
-                    f'order_archive.msg_ledger_{message}', subject=subject,
-                    **names),
+                'subject': _get_storable(subject),
+                'text': _get_storable(gettext(
+                        f'order_archive.msg_ledger_{message}',
+                        subject=subject, **names)),
                 'archive': archive,
                 'item': item,
                 })
 
     def entry(self, number):
+        if number is None:
+            return gettext('order_archive.msg_ledger_entry_unsealed')
         return gettext('order_archive.msg_ledger_entry', number=number)
 
     def verify_ledger(self):
@@ -278,13 +353,14 @@ class _Run:
         pool = Pool()
         Checkpoint = pool.get('order.archive.checkpoint')
         checkpoints = defaultdict(list)
-        for name, outside, content in Checkpoint.kept(self.company):
-            self.counts['outside' if outside else 'checkpoints'] += 1
-            try:
-                checkpoints[int(content['size'])].append(
-                    (name, str(content['root'])))
-            except (KeyError, TypeError, ValueError):
-                self.find('checkpoint', name, 'checkpoint_unreadable')
+        with self.guard('checkpoint', self.company.rec_name):
+            for name, outside, content in Checkpoint.kept(self.company):
+                self.counts['outside' if outside else 'checkpoints'] += 1
+                try:
+                    checkpoints[int(content['size'])].append(
+                        (name, str(content['root'])))
+                except (KeyError, TypeError, ValueError):
+                    self.find('checkpoint', name, 'checkpoint_unreadable')
         return checkpoints
 
     def compare(self, checkpoints, tree, start, end):
@@ -303,7 +379,7 @@ class _Run:
         entry, = Event.entries(self.company, [number]).values()
         values = dict(zip(FIELDS, entry))
         self.find('ledger', self.entry(number), message,
-            archive=self.get_archive(values['archive']),
+            archive=values['archive'],
             resource=values['resource'])
 
     def find_missing(self, start, end):
@@ -351,7 +427,7 @@ class _Run:
                 number=number)
 
     def verify_records(self, Model):
-        "Compare the records with the last entry of each"
+        "Compare the records with their entries, and these with each other"
         pool = Pool()
         Event = pool.get('order.archive.event')
         last = 0
@@ -364,24 +440,29 @@ class _Run:
             if not records:
                 break
             last = records[-1].id
-            contents = Event.last_contents(list(map(str, records)))
+            histories = Event.histories(
+                self.company, list(map(str, records)))
             for record in records:
-                self.verify_record(record, contents.get(str(record)))
+                with self.guard('record', str(record)):
+                    self.verify_record(record, histories[str(record)])
             self.counts['records'] += len(records)
 
-    def verify_record(self, record, content):
-        if content is None:
+    def verify_record(self, record, entries):
+        values = self.verify_entries(record, entries)
+        if not entries:
             # Drafts are not evidence yet
             if getattr(record, 'state', None) != 'draft':
                 self.find_record(record, 'record_unknown')
             return
         try:
-            values = json.loads(content)['values']
-        except (KeyError, ValueError):
-            self.find_record(record, 'record_unreadable')
-            return
-        # As they were written
-        actual = json.loads(canonical(record.ledger_values()))
+            # As they were written
+            actual = json.loads(canonical(record.ledger_values()))
+        except (DatabaseOperationalError, TransactionError):
+            raise
+        except Exception:
+            # What was read along with it may be the cause
+            record = record.__class__(record.id)
+            actual = json.loads(canonical(record.ledger_values()))
         if actual != values:
             names = [
                 n for n in sorted(actual.keys() | values.keys())
@@ -390,13 +471,42 @@ class _Run:
             self.find_record(
                 record, 'record_altered', fields=', '.join(names))
 
+    def verify_entries(self, record, entries):
+        "Return the values that the last entry of the record tells"
+        rule = self.rules.get(record.__class__.__name__)
+        known, last = {}, {}
+        for number, action, content in entries:
+            try:
+                values = read_values(content, str(record), action)
+                names = (
+                    contradictions(rule, known, values)
+                    if rule and values else [])
+            except Exception:
+                self.find_record(
+                    record, 'record_unreadable', entry=self.entry(number))
+                continue
+            if names:
+                self.find_record(
+                    record, 'record_contradiction',
+                    entry=self.entry(number), fields=', '.join(names))
+            if values is not None:
+                known.update(values)
+                last = values
+        return last
+
     def find_record(self, record, message, **names):
-        archive = record.archive
-        name, item = record.rec_name, None
-        if record.__class__.__name__ == 'order.archive.item':
-            name, item = archive.rec_name, record.id
+        subject, archive, item = str(record), None, None
+        # As much as can be told of it
+        with suppress(Exception):
+            archive = record.archive
+            if record.__class__.__name__ == 'order.archive.item':
+                item = record.id
+                name = archive.rec_name
+            else:
+                name = record.rec_name
+            subject = f'{name} ({record})'
         self.find(
-            'record', f'{name} ({record})', message,
+            'record', subject, message,
             archive=archive.id if archive else None, item=item, **names)
 
     def verify_removed(self, Model):
@@ -443,15 +553,17 @@ class _Run:
             for found, ids in broken.items():
                 Item.write(Item.browse(ids), {'broken': found})
 
-    def get_archive(self, id_):
-        "Return the id of the file that an entry names if it exists"
-        pool = Pool()
-        Archive = pool.get('order.archive')
-        if id_ and Archive.search([('id', '=', id_)]):
-            return id_
-
 
 _NONE = object()
+
+
+def _get_text(error):
+    return f'{error.__class__.__name__}: {error}'
+
+
+def _get_storable(text):
+    "Return the text as any database takes it"
+    return text.encode(errors='replace').decode().replace('\0', '?')
 
 
 class Certificate(Document):

@@ -30,6 +30,154 @@ FIELDS = [
 # What comes before the first entry of a chain
 GENESIS = '0' * 64
 _ITEM = 'order.archive.item,'
+_ENDED = ('expired', 'terminated')
+# By model what later entries of a record cannot tell otherwise. final: values
+# that stay, always, or since another one is set or a state is reached; later:
+# dates that only become later; lists: what stays of each of their elements;
+# states: which can follow.
+RULES = {
+    'order.archive': {
+        'final': {
+            None: [
+                'number', 'company', 'sale', 'class', 'supplement_of',
+                'opened_at', 'sale_number', 'sale_date', 'reference',
+                'description', 'party_name', 'party_code'],
+            'archived_at': ['done_on', 'archived_at', 'archived_by'],
+            'retention': ['retention', 'retention_action'],
+            },
+        'later': ['retain_until'],
+        'states': {
+            'collecting': ['complete', 'archived'],
+            'complete': ['collecting', 'archived'],
+            'archived': ['due', 'disposed'],
+            'due': ['archived', 'disposed'],
+            },
+        },
+    'order.archive.item': {
+        'final': {
+            None: [
+                'archive', 'company', 'kind', 'medium', 'name', 'size',
+                'sha256', 'document_date', 'source', 'source_name', 'issue',
+                'remark', 'confidential', 'collected_at', 'collected_by',
+                'reason'],
+            'superseded_by': ['superseded_by'],
+            'withdrawn_at': ['withdrawn_at', 'withdrawn_by', 'withdrawal'],
+            },
+        'states': {
+            'kept': ['superseded', 'withdrawn', 'disposed'],
+            'superseded': ['disposed'],
+            'withdrawn': ['disposed'],
+            },
+        },
+    'order.archive.hold': {
+        'final': {
+            None: [
+                'company', 'matter', 'reason', 'archives', 'parties',
+                'classes', 'placed_by', 'placed_at'],
+            'released_at': ['released_by', 'released_at', 'release_reason'],
+            },
+        'states': {
+            'active': ['released'],
+            },
+        },
+    'order.archive.disposal': {
+        'final': {
+            None: ['number', 'company', 'prepared_by', 'prepared_at'],
+            'executed_at': ['executed_by', 'executed_at'],
+            'disposed_at': ['disposed_at'],
+            },
+        'lists': {
+            # Without the state of the file
+            'files': lambda file: file[:1],
+            'approvals': lambda approval: approval,
+            },
+        'states': {
+            'proposed': ['approved', 'cancelled'],
+            'approved': ['executing', 'cancelled'],
+            'executing': ['disposed'],
+            },
+        },
+    'order.archive.volume': {
+        'final': {
+            None: ['number', 'company'],
+            'bound_at': ['title', 'bound_by', 'bound_at'],
+            },
+        'lists': {
+            # Without the state of the folio
+            'folios': lambda folio: folio[:5],
+            },
+        'states': {
+            'open': ['bound', 'destroyed'],
+            'bound': ['destroyed'],
+            },
+        },
+    'order.archive.move': {
+        'final': {
+            None: ['company', 'moved', 'from', 'to', 'employee', 'at'],
+            },
+        },
+    'order.archive.loan': {
+        'final': {
+            None: [
+                'company', 'volume', 'archive', 'borrower', 'purpose',
+                'until', 'lent_by', 'lent_at'],
+            'returned_at': ['received_by', 'returned_at'],
+            },
+        'states': {
+            'lent': ['returned'],
+            },
+        },
+    'sale.contract': {
+        'final': {
+            None: [
+                'company', 'number', 'sale', 'name', 'reference',
+                'start_date', 'end_date', 'supplement_of', 'change_reason',
+                'registered_by', 'registered_at', 'seller', 'buyer',
+                'order_number', 'order_reference', 'order_date',
+                'delivery_date', 'delivery_address', 'payment_term', 'lines',
+                'currency', 'untaxed_amount', 'tax_amount', 'total_amount',
+                'review_number', 'review_round', 'review_result',
+                'review_closed_at', 'review_signatories', 'review_digest',
+                'verification'],
+            'sealed_by': ['seal_name', 'sealed_on', 'sealed_by'],
+            ('verified', 'deposited', *_ENDED): [
+                'verified_by', 'verified_on', 'verification_number'],
+            'deposited_at': [
+                'place', 'received_by', 'deposited_on', 'originals',
+                'deposited_at'],
+            _ENDED: [
+                'termination_reason', 'termination_date',
+                'termination_agreement'],
+            },
+        'lists': {
+            # Ours once the contract is signed
+            'signatures': lambda s: s if s['mandate'] else None,
+            },
+        'states': {
+            'registered': ['signed', 'terminated'],
+            'signed': ['sealed', 'terminated'],
+            'sealed': ['verified', 'deposited', *_ENDED],
+            'verified': ['deposited', *_ENDED],
+            'deposited': [*_ENDED],
+            },
+        },
+    'sale.contract.loan': {
+        'final': {
+            None: [
+                'contract', 'copy_number', 'borrower', 'purpose', 'lent_on',
+                'due_on', 'lent_by'],
+            'returned_on': ['returned_on', 'returned_to'],
+            },
+        'states': {
+            'lent': ['returned'],
+            },
+        },
+    'sale.contract.mandate': {
+        'final': {
+            None: ['company'],
+            },
+        },
+    }
 
 
 def entry_hash(values):
@@ -39,6 +187,50 @@ def entry_hash(values):
 
 def text_hash(text):
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_values(content, resource, action):
+    """Return the values of the record that the content of an entry tells,
+    None if it changed none, or raise ValueError"""
+    content = json.loads(content)
+    if (not isinstance(content, dict)
+            or content.get('resource') != resource
+            or content.get('action') != action
+            or not isinstance(content.get('values', {}), dict)):
+        raise ValueError("content")
+    return content.get('values')
+
+
+def contradictions(rule, known, values):
+    """Return the names of the values that cannot follow what is known of the
+    record by the entries before"""
+    def is_reached(since):
+        if isinstance(since, tuple):
+            return known.get('state') in since
+        return since is None or known.get(since) is not None
+
+    def is_shorter(name, get_kept):
+        kept, left = [
+            {json.dumps(get_kept(e), sort_keys=True) for e in v[name]}
+            for v in [known, values]]
+        return kept - left - {'null'}
+
+    both = known.keys() & values.keys()
+    names = {
+        n for since, final in rule['final'].items() if is_reached(since)
+        for n in both.intersection(final) if values[n] != known[n]}
+    names.update(
+        n for n in both.intersection(rule.get('later', []))
+        if known[n] and (not values[n] or values[n] < known[n]))
+    names.update(
+        n for n, get_kept in rule.get('lists', {}).items()
+        if n in both and is_shorter(n, get_kept))
+    if ('states' in rule and 'state' in both
+            and values['state'] != known['state']
+            and values['state'] not in rule['states'].get(
+                known['state'], [])):
+        names.add('state')
+    return sorted(names)
 
 
 def leaf_hash(hash_):
@@ -125,8 +317,8 @@ class Verifier:
         self.hashes = {}
         self.sizes = {}
         self.files = self.entries = self.documents = 0
-        # The last entry of each document
-        self.items = {}
+        # What is known of each record
+        self.known = {}
 
     def problem(self, text):
         self.problems.append(text)
@@ -253,14 +445,26 @@ class Verifier:
             self.problem(f"{name}: is of another company")
         if previous[0] == number - 1 and previous[1] != entry['previous']:
             self.problem(f"{name}: does not follow the entry before")
-        content = json.loads(entry['content'])
-        if (content['resource'] != entry['resource']
-                or content['action'] != entry['action']):
-            self.problem(f"{name}: differs from its content")
-        if entry['resource'].startswith(_ITEM):
-            self.items[entry['resource']] = content['values']
+        try:
+            self.verify_values(name, entry)
+        except (AttributeError, KeyError, TypeError, ValueError) as e:
+            self.problem(f"{name}: has a content that cannot be read ({e})")
         self.entries += 1
         return number, hash_
+
+    def verify_values(self, name, entry):
+        "Compare the values of the record with those of the entries before"
+        resource = entry['resource']
+        values = read_values(entry['content'], resource, entry['action'])
+        if values is None:
+            return
+        known = self.known.setdefault(resource, {})
+        rule = RULES.get(resource.partition(',')[0])
+        if names := rule and contradictions(rule, known, values):
+            self.problem(
+                f"{name}: changes what cannot change of {resource}: "
+                + ', '.join(names))
+        known.update(values)
 
     def compare(self, checkpoints, tree):
         for name, root in checkpoints:
@@ -288,19 +492,20 @@ class Verifier:
             if path:
                 self.documents += 1
                 self.names.discard(path)
-            values = self.items.get(resource)
+            values = self.known.get(resource)
             name = path or f"{row['file']}: {row['name']}"
             if values is None:
                 self.problem(f"{name}: is not in the ledger")
             elif not path:
                 # Nothing is left of what was disposed of
-                if values['sha256'] and values['state'] != 'disposed':
+                if values.get('sha256') and values.get('state') != 'disposed':
                     self.problem(f"{name}: the document is missing")
-            elif self.hash(path) not in {values['sha256'], None}:
+            elif self.hash(path) not in {values.get('sha256'), None}:
                 self.problem(f"{name}: is not what the ledger tells")
-            elif self.sizes.get(path) not in {values['size'], None}:
+            elif self.sizes.get(path) not in {values.get('size'), None}:
                 self.problem(f"{name}: has not the size of the ledger")
-        for resource in sorted(self.items.keys() - known):
+        items = {r for r in self.known if r.startswith(_ITEM)}
+        for resource in sorted(items - known):
             self.problem(f"{resource}: is in the ledger but not in the index")
         for name in sorted(self.names):
             if name.startswith('data/files/'):
