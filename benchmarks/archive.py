@@ -4,7 +4,6 @@
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from . import company
-from .measure import Result, alternate, compare, duration
+from .measure import Result, alternate, compare, duration, peak_memory
 from .orders import slices
 from .postgresql import FOLDER
 from .server import Client, activate, copy, load, run, sql, vacuum
@@ -375,20 +374,12 @@ def _export(path, files):
         assert Archive.export_to(Archive.browse(files), file, 'bench')
 
 
-def _memory():
-    """Return the MB that the process had at most
-
-    What getrusage tells starts with those of the process that started it."""
-    status = Path('/proc/self/status').read_text()
-    return int(re.search(r'VmHWM:\s+(\d+)', status)[1]) / 1024
-
-
 def main(database, action):
     load(database)
     args = list(map(int, sys.stdin.read().split()))
     # The connection is open
     run(database, lambda: None)
-    idle = _memory()
+    idle = peak_memory()
     start = time.perf_counter()
     size = 0
     if action == 'verify':
@@ -398,7 +389,7 @@ def main(database, action):
         run(database, _without_tasks, _export, path, args)
         size = path.stat().st_size
     ms = (time.perf_counter() - start) * 1000
-    print(f'idle={idle} memory={_memory()} ms={ms} bytes={size}')
+    print(f'idle={idle} memory={peak_memory()} ms={ms} bytes={size}')
 
 
 if __name__ == '__main__':

@@ -3,7 +3,6 @@
 """How long it takes to grade customers, and how much memory"""
 
 import datetime as dt
-import resource
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from decimal import Decimal
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
-from .measure import Result, duration
+from .measure import Result, duration, peak_memory
 from .server import Client, activate, copy, load, run, sql, vacuum
 
 DATABASE = 'grading'
@@ -85,10 +84,9 @@ def grading(options):
         [sys.executable, '-W', 'ignore::DeprecationWarning', '-m',
             'benchmarks.grading', str(scheme)],
         stdout=subprocess.PIPE, check=True)
-    idle, used = map(int, process.stdout.split())
+    idle, used = map(float, process.stdout.split())
     yield Result(
-        "memory of a full run above idle / allowed", (used - idle) / 1024,
-        MEMORY, 1.0, unit='MB')
+        "memory of a full run above idle / allowed", used - idle, MEMORY, 1.0, unit='MB')
 
 
 def fill(customers):
@@ -294,10 +292,10 @@ def _touch(customers):
 def main(scheme):
     load(DATABASE)
     run(DATABASE, lambda: None)
-    run(DATABASE, Client, DATABASE, 'admin')
-    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Client(DATABASE, 'admin')
+    idle = peak_memory()
     run(DATABASE, _compute, int(scheme), 'full')
-    print(idle, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(idle, peak_memory())
 
 
 if __name__ == '__main__':

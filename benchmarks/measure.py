@@ -1,8 +1,10 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from trytond.backend.postgresql.database import LoggingCursor
@@ -36,6 +38,14 @@ def duration(function, *args):
     start = time.perf_counter()
     function(*args)
     return (time.perf_counter() - start) * 1000
+
+
+def peak_memory():
+    """Return the MB that the process had at most
+
+    What getrusage tells starts with those of the process that started it."""
+    status = Path('/proc/self/status').read_text()
+    return int(re.search(r'VmHWM:\s+(\d+)', status)[1]) / 1024
 
 
 def compare(name, reach, pairs, per=1):

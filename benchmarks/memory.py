@@ -2,7 +2,6 @@
 
 """How much memory a process of trytond takes"""
 
-import resource
 import subprocess
 import sys
 
@@ -33,13 +32,14 @@ def memory(options):
     for name, process in processes.items():
         output, _ = process.communicate()
         assert not process.returncode
-        memory[name] = int(output) / 1024
+        memory[name] = float(output)
     yield Result(
         f"memory after submitting {n} orders / quoting them",
         memory['ours'], memory['stock'], 1.1, unit='MB')
 
 
 def main(database, first, last):
+    from .measure import peak_memory
     from .orders import slices, submit
     from .server import Client, load
 
@@ -50,7 +50,7 @@ def main(database, first, last):
         seller(
             'sale.sale', submit if database == 'ours' else 'quote',
             list(batch))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(peak_memory())
 
 
 if __name__ == '__main__':

@@ -22,10 +22,19 @@ def get_employee(company, current=False):
 
     Only the current one if it must be."""
     pool = Pool()
+    Employee = pool.get('company.employee')
     User = pool.get('res.user')
+    UserEmployee = pool.get('res.user-company.employee')
+    cursor = Transaction().connection.cursor()
+    table = UserEmployee.__table__()
     with without_check_access():
         user = User(get_user())
-        employees = [e for e in user.employees if e.company == company]
+        cursor.execute(*table.select(
+                table.employee, where=table.user == user.id,
+                order_by=table.id))
+        employees = [
+            e for e in Employee.browse([id_ for id_, in cursor])
+            if e.company == company]
         id_ = Transaction().context.get(
             'employee', user.employee.id if user.employee else None)
         for employee in employees:

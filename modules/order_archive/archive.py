@@ -514,7 +514,11 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         classes = Class.get_classes([s for s in to_open if s not in last])
         classes.update((s, a.class_) for s, a in last.items())
         now = _now()
-        opened = []
+        opened = {}
+        empty = dict.fromkeys(
+            n for n, f in cls._fields.items()
+            if n != 'id' and f.sql_type()
+            and not isinstance(f, fields.Function))
         for company, c_sales in group_by_company(
                 [s for s in to_open if s in classes]):
             sequence = config.get_multivalue(
@@ -532,16 +536,19 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     'state': 'collecting',
                     **cls._get_copied(sale)}
                 text = cls._format_search(values[n] for n in cls._searched())
-                values.update(search_text=text, search_index=_grams(text))
-                to_create.append(values)
-            with _recording():
-                opened += cls.create(to_create)
-        if opened:
-            Event.record('open', opened, seal=seal)
-            cls.set_done([
-                    a.sale for a in opened
-                    if a.sale.state in {'done', 'cancelled'}])
-        archives.update((a.sale, a) for a in opened)
+                to_create.append({**values, 'search_text': text})
+            # Each order is confirmed with it
+            ids = _insert(cls, [{
+                        **values,
+                        'search_index': _grams(values['search_text']),
+                        } for values in to_create])
+            Event.record('open', [
+                    cls(id_, **{**empty, **values})
+                    for id_, values in zip(ids, to_create)], seal=seal)
+            opened.update(zip(c_sales, cls.browse(ids)))
+        if done := [s for s in opened if s.state in {'done', 'cancelled'}]:
+            cls.set_done(done)
+        archives.update(opened)
         return archives
 
     @classmethod
@@ -777,7 +784,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             country = countries[archive.company]
             shipment_address = archive.sale.shipment_address
             if (country and shipment_address and shipment_address.country
-                    and shipment_address.country != country):
+                    and shipment_address.country.id != country):
                 exported.add(archive)
         return exported
 

@@ -33,12 +33,16 @@ def _parents(records):
 
 
 def get_country(company):
-    "Return the country of the first address of the company, if it is known"
+    "Return the id of the country of the first address of the company, if any"
     pool = Pool()
     Address = pool.get('party.address')
-    for address in Address.search(
-            [('party', '=', company.party.id)], limit=1):
-        return address.country
+    Company = pool.get('company.company')
+    table = Company.__table__()
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*table.select(table.party, where=table.id == company.id))
+    party, = cursor.fetchone()
+    for address in Address.search([('party', '=', party)], limit=1):
+        return address.country.id if address.country else None
 
 
 class PlanMixin(DeactivableMixin, ModelSQL):
@@ -316,7 +320,7 @@ class Class(
                 continue
             plan = used[0]
             children = defaultdict(list)
-            for class_ in used[1:]:
+            for class_ in used:
                 children[class_.parent].append(class_)
             names = {
                 value for name, value in cls.criteria().items()
@@ -403,7 +407,8 @@ class Class(
         country = get_country(sales[0].company)
         return {
             s: not (country and s.shipment_address
-                and s.shipment_address.country == country)
+                and s.shipment_address.country
+                and s.shipment_address.country.id == country)
             for s in sales}
 
     @classmethod
