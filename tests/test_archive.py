@@ -267,7 +267,8 @@ class FileTestCase(ArchiveTestCase):
         self.assertEqual(archive.reference, "PO 7")
         self.assertEqual(archive.description, "Two presses")
         self.assertEqual(archive.party_name, "Acme")
-        self.assertTrue(archive.number)
+        # They are sorted as texts
+        self.assertRegex(archive.number, r'^\d{6}$')
         self.assertEqual(get_events(archive)[:1], ['open'])
 
     @with_company

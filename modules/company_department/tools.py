@@ -59,20 +59,25 @@ def get_users(employees):
     return users
 
 
-def notify(by_user, icon, message_id, describe=None, **variables):
+def notify(
+        by_user, icon, message_id, describe=None, description=None,
+        **variables):
     """Notify each user once, in its language, of its records
 
     by_user is a dictionary of records by user. The label is the message with
-    their number, and describe returns what is told of each of the first."""
+    their number, and describe returns what is told of each of the first,
+    unless there is a description."""
     for user, records in by_user.items():
         records = list(records)
         language = user.language.code if user.language else None
         with Transaction().set_context(language=language):
             label = gettext(
                 message_id, **{'number': len(records), **variables})
-            names = ', '.join(map(describe, records[:5])) if describe else None
+            text = description
+            if describe and not text:
+                text = ', '.join(map(describe, records[:5]))
         records[0].__class__.notify_user(
-            records, icon, label, names, user=user)
+            records, icon, label, text, user=user)
 
 
 def group_by_company(records):

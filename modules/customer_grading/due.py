@@ -7,9 +7,9 @@ from sql import Literal, Null, Union
 from sql.conditionals import Case, Coalesce
 from sql.operators import Concat, Exists
 
-from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
-from trytond.modules.company_department.tools import get_user
+from trytond.modules.company_department.tools import (
+    get_user, get_users, notify, per_company)
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, PYSONEncoder
 from trytond.transaction import Transaction
@@ -237,34 +237,25 @@ class Due(ModelSQL, ModelView):
             ]
 
     @classmethod
-    def remind(cls):
-        """Notify who is responsible of what is due, of each once a day
-
-        It is done for the company of the context, or for all if it has none.
-        """
+    @per_company
+    def remind(cls, company):
+        "Notify who is responsible of what is due, of each once a day"
         pool = Pool()
-        Company = pool.get('company.company')
         Date = pool.get('ir.date')
         Notice = pool.get('customer.due.notice')
-        company = Transaction().context.get('company')
-        if company is None:
-            for company in Company.search([]):
-                with Transaction().set_context(company=company.id):
-                    cls.remind()
-            return
         today = Date.today()
         dues = cls.search([
-                ('company', '=', company),
+                ('company', '=', company.id),
                 ('due_date', '<=', today),
                 ('employee', '!=', None),
                 ])
         Notice.delete(Notice.search([
-                    ('employee.company', '=', company),
+                    ('employee.company', '=', company.id),
                     ('date', '<', today),
                     ]))
         told = {
             (n.key, n.employee.id) for n in Notice.search([
-                    ('employee.company', '=', company),
+                    ('employee.company', '=', company.id),
                     ])}
         dues = [d for d in dues if (d._key, d.employee.id) not in told]
         if not dues:
@@ -285,26 +276,15 @@ class Due(ModelSQL, ModelView):
 
     @classmethod
     def _notify(cls, employees):
-        pool = Pool()
-        UserEmployee = pool.get('res.user-company.employee')
         by_user = defaultdict(dict)
-        for relation in UserEmployee.search([
-                    ('employee', 'in', [e.id for e in employees]),
-                    ('user.active', '=', True),
-                    ]):
-            by_user[relation.user].update(
-                (r, None) for r in employees[relation.employee])
-        for user, records in by_user.items():
-            records = list(records)
-            language = user.language.code if user.language else None
-            with Transaction().set_context(language=language):
-                label = gettext(
-                    'customer_grading.msg_notification_due',
-                    number=len(records))
-                names = ', '.join(
-                    r.notification_name for r in cls.browse(records[:5]))
-            cls.notify_user(
-                records, 'tryton-warning', label, names, user=user)
+        for employee, users in get_users(employees).items():
+            for user in users:
+                by_user[user].update(dict.fromkeys(employees[employee]))
+        # Their names are in the language of the user
+        notify(
+            by_user, 'tryton-warning',
+            'customer_grading.msg_notification_due',
+            lambda r: cls(r.id).notification_name)
 
 
 class DueNotice(ModelSQL):

@@ -13,6 +13,8 @@ from trytond.model import (
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import (
     employee_field, reset_employee, set_employee)
+from trytond.modules.company_department.tools import (
+    group_by_company, notify, per_company)
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If
 from trytond.tools import grouped_slice
@@ -570,7 +572,7 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
         cls._check_dates(overrides)
         cls._lock(overrides)
         cls._check_overlap(overrides)
-        for company, overrides_ in cls._group_by_company(overrides):
+        for company, overrides_ in group_by_company(overrides):
             today = cls._today(company)
             cls._take_effect(
                 [o for o in overrides_ if o.start_date <= today],
@@ -603,27 +605,16 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
         cls._check_closing_reason(overrides)
         employee = User(Transaction().user).employee
         cls.write(overrides, {'ended_by': employee.id if employee else None})
-        for company, overrides_ in cls._group_by_company(overrides):
+        for company, overrides_ in group_by_company(overrides):
             cls._end(overrides_, company, cls._today(company))
 
     @classmethod
     @without_check_access
     @recorded
-    def expire(cls):
+    @per_company
+    def expire(cls, company):
         """End the overrides whose end date has passed and let those take
-        effect whose start date has come
-
-        It is done for the company of the context, or for all if it has none.
-        """
-        pool = Pool()
-        Company = pool.get('company.company')
-        company = Transaction().context.get('company')
-        if company is None:
-            for company in Company.search([]):
-                with Transaction().set_context(company=company.id):
-                    cls.expire()
-            return
-        company = Company(company)
+        effect whose start date has come"""
         today = cls._today(company)
         approved = [
             ('company', '=', company.id),
@@ -667,13 +658,6 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
         Date = pool.get('ir.date')
         with Transaction().set_context(company=company.id):
             return Date.today()
-
-    @classmethod
-    def _group_by_company(cls, overrides):
-        by_company = defaultdict(list)
-        for override in overrides:
-            by_company[override.company].append(override)
-        return by_company.items()
 
     @classmethod
     def _check_employee(cls, overrides):
@@ -733,7 +717,7 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
 
     @classmethod
     def _check_dates(cls, overrides):
-        for company, overrides_ in cls._group_by_company(overrides):
+        for company, overrides_ in group_by_company(overrides):
             today = cls._today(company)
             for override in overrides_:
                 if override.end_date < today:
@@ -867,12 +851,7 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
         for override in overrides:
             if override.requested_user and override.requested_user.active:
                 by_user[override.requested_user].append(override)
-        for user, overrides_ in by_user.items():
-            names = ', '.join(o.rec_name for o in overrides_[:5])
-            language = user.language.code if user.language else None
-            with Transaction().set_context(language=language):
-                label = gettext(message_id, number=len(overrides_))
-            cls.notify_user(overrides_, icon, label, names, user=user)
+        notify(by_user, icon, message_id, lambda o: o.rec_name)
 
 
 def _format_dates(override):

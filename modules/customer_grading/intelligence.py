@@ -1,11 +1,11 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 import datetime as dt
-from collections import defaultdict
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Workflow, fields
 from trytond.model.exceptions import AccessError
+from trytond.modules.company_department.tools import group_by_company
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
@@ -389,18 +389,11 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 raise CareError(gettext(
                         'customer_grading.msg_intelligence_evaluation',
                         intelligence=record.rec_name))
-        for company, c_records in cls._group_by_company(records):
+        for company, c_records in group_by_company(records):
             cls.write(c_records, {
                     'evaluated_by': get_employee(company).id,
                     'evaluated_at': dt.datetime.now(),
                     })
-
-    @classmethod
-    def _group_by_company(cls, records):
-        by_company = defaultdict(list)
-        for record in records:
-            by_company[record.company].append(record)
-        return by_company.items()
 
     @classmethod
     @ModelView.button
@@ -447,7 +440,7 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
                         'customer_grading.msg_intelligence_close',
                         intelligence=record.rec_name,
                         actions='\n'.join(problems)))
-        for company, c_records in cls._group_by_company(records):
+        for company, c_records in group_by_company(records):
             cls.write(c_records, {'closed_by': get_employee(company).id})
 
     @classmethod
@@ -463,7 +456,7 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 raise CareError(gettext(
                         'customer_grading.msg_intelligence_reward',
                         intelligence=record.rec_name))
-        for company, c_records in cls._group_by_company(records):
+        for company, c_records in group_by_company(records):
             cls.write(c_records, {
                     'reward_approved_by': get_employee(company).id})
 
@@ -480,7 +473,7 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 raise CareError(gettext(
                         'customer_grading.msg_intelligence_pay',
                         intelligence=record.rec_name))
-        for company, c_records in cls._group_by_company(records):
+        for company, c_records in group_by_company(records):
             with Transaction().set_context(company=company.id):
                 cls.write(c_records, {'reward_paid_on': Date.today()})
 

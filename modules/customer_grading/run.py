@@ -20,7 +20,8 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Workflow, fields
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import CompanyValueMixin, employee_field
-from trytond.modules.company_department.tools import get_employee
+from trytond.modules.company_department.tools import (
+    get_employee, notify, per_company)
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice, sqlite_apply_types
@@ -1137,28 +1138,18 @@ class Run(Workflow, ModelSQL, ModelView):
             f'{self.rec_name} – {self.scheme.rec_name}')
 
     def _notify(self, users, icon, message, description):
-        for user in users:
-            language = user.language.code if user.language else None
-            with Transaction().set_context(language=language):
-                label = gettext(message)
-            self.__class__.notify_user(
-                [self], icon, label, description, user=user)
+        notify(
+            dict.fromkeys(users, [self]), icon, message,
+            description=description)
 
     @classmethod
-    def schedule(cls):
-        "Compute the runs that are due in the company of the context"
+    @per_company
+    def schedule(cls, company):
+        "Compute the runs that are due"
         pool = Pool()
         Configuration = pool.get('customer.configuration')
         Date = pool.get('ir.date')
-        Company = pool.get('company.company')
         Metric = pool.get('customer.grading.metric')
-        company = Transaction().context.get('company')
-        if company is None:
-            for company in Company.search([]):
-                with Transaction().set_context(company=company.id):
-                    cls.schedule()
-            return
-        company = Company(company)
         configuration = Configuration(1)
         interval = configuration.get_multivalue(
             'run_full_interval', company=company.id)

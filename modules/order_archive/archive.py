@@ -211,7 +211,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
     products = fields.Function(
         fields.Many2Many('product.product', None, None, "Products"),
         'get_products', searcher='search_products')
-    search_text = fields.Text("Search Text", readonly=True, loading='eager')
+    search_text = fields.Text("Search Text", readonly=True, loading='lazy')
     search_index = fields.FullText(
         "Search Index", readonly=True, loading='lazy')
     items = fields.One2Many(

@@ -9,6 +9,8 @@ from trytond.i18n import gettext
 from trytond.model import (
     Index, ModelSQL, ModelStorage, ModelView, Unique, Workflow, fields)
 from trytond.model.exceptions import AccessError
+from trytond.modules.company_department.tools import (
+    get_users, notify, per_company)
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool
 from trytond.pyson import Bool, Date, Eval, If
@@ -558,26 +560,13 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         employees is a dictionary of lists of records by employee. The label
         is the message with their number, and the description their names
         unless another one is given."""
-        pool = Pool()
-        UserEmployee = pool.get('res.user-company.employee')
         by_user = defaultdict(dict)
-        if not employees:
-            return
-        for relation in UserEmployee.search([
-                    ('employee', 'in', [e.id for e in employees]),
-                    ('user.active', '=', True),
-                    ]):
-            by_user[relation.user].update(
-                (r, None) for r in employees[relation.employee])
-        for user, records in by_user.items():
-            records = list(records)
-            names = description or ', '.join(
-                r.notification_name for r in records[:5])
-            language = user.language.code if user.language else None
-            with Transaction().set_context(language=language):
-                label = gettext(message_id, number=len(records))
-            type(records[0]).notify_user(
-                records, icon, label, names, user=user)
+        for employee, users in get_users(employees).items():
+            for user in users:
+                by_user[user].update(dict.fromkeys(employees[employee]))
+        notify(
+            by_user, icon, message_id, lambda r: r.notification_name,
+            description=description)
 
     @property
     def notification_name(self):
@@ -1683,23 +1672,13 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         Review.notify_employees(employees, icon, message_id)
 
     @classmethod
-    def remind(cls):
+    @per_company
+    def remind(cls, company):
         """Remind of the sign-offs that are due, escalate those that are late
-        and complete those that wait only for who no longer can sign
-
-        It is done for the company of the context, or for all if it has none.
-        """
+        and complete those that wait only for who no longer can sign"""
         pool = Pool()
-        Company = pool.get('company.company')
         Configuration = pool.get('sale.configuration')
         Date = pool.get('ir.date')
-        company = Transaction().context.get('company')
-        if company is None:
-            for company in Company.search([]):
-                with Transaction().set_context(company=company.id):
-                    cls.remind()
-            return
-        company = Company(company)
         today = Date.today()
         configuration = Configuration(1)
         reminder = configuration.get_multivalue(
