@@ -86,7 +86,8 @@ def grading(options):
         stdout=subprocess.PIPE, check=True)
     idle, used = map(float, process.stdout.split())
     yield Result(
-        "memory of a full run above idle / allowed", used - idle, MEMORY, 1.0, unit='MB')
+        "memory of a full run above idle / allowed",
+        used - idle, MEMORY, 1.0, unit='MB')
 
 
 def fill(customers):
