@@ -58,8 +58,10 @@ def wait(pid):
     return True
 
 
-def kill_at(statement):
-    "Kill the process at the statement, before it for odd numbers, or after"
+def kill_at(statement, writes=False):
+    """Kill the process at the statement, before it for odd numbers, or after
+
+    Of all statements or of those that write."""
     if backend.name == 'postgresql':
         from psycopg import Connection
 
@@ -76,6 +78,9 @@ def kill_at(statement):
 
         def patched(self, *args, **kwargs):
             nonlocal count
+            if (writes and args and not args[0].startswith(
+                        ('INSERT', 'UPDATE', 'DELETE'))):
+                return method(self, *args, **kwargs)
             count += 1
             if count == statement:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -149,6 +154,110 @@ def kill(name):
     print(json.dumps(states))
 
 
+def kill_writes(name, function, *args):
+    """Kill the function at each of the statements that write, and return the
+    states, each with whether it has ended"""
+    def call(statement):
+        kill_at(statement, writes=True)
+        run(name, lambda: function(*args))
+
+    states = []
+    for statement in range(1, 500):
+        ended = wait(fork(call, statement))
+        state = in_process(get_archive, name, *args)
+        if not states or states[-1] != [ended, *state]:
+            states.append([ended, *state])
+        if ended:
+            break
+    print(json.dumps(states))
+
+
+def get_archive(name, id_):
+    "Return the state of the file, its documents, and what is broken"
+    def get():
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        Event = pool.get('order.archive.event')
+        Verification = pool.get('order.archive.verification')
+        Event.seal()
+        archive = Archive(int(id_))
+        verification, = Verification.run()
+        actions = [
+            e.action for e in Event.search([
+                    ('archive', '=', archive.id),
+                    ('action', 'in', ['archive', 'collect', 'retain']),
+                    ], order=[('id', 'ASC')])]
+        return [
+            archive.state, bool(archive.retention),
+            len([i for i in archive.items if i.name.startswith('late')]),
+            [a for a in actions if a != 'collect'],
+            [f.text for f in verification.findings]]
+    return run(name, get)
+
+
+def kill_close(name, id_):
+    def close(id_):
+        Archive = Pool().get('order.archive')
+        Archive.close([Archive(int(id_))])
+    kill_writes(name, close, id_)
+
+
+def kill_collect(name, id_):
+    def collect(id_):
+        from .archive import kind
+        Item = Pool().get('order.archive.item')
+        Item.collect([{
+                    'archive': int(id_),
+                    'kind': kind('drawing'),
+                    'name': f'late {i}',
+                    'data': os.urandom(1000),
+                    } for i in range(2)])
+    kill_writes(name, collect, id_)
+
+
+def kill_export(name, id_, folder):
+    "Kill an export while it writes, do it again, and return what is there"
+    import zipfile
+
+    import trytond.config as config
+
+    def set_folder():
+        if not config.has_section('order_archive'):
+            config.add_section('order_archive')
+        config.set('order_archive', 'export_path', folder)
+
+    def prepare():
+        Archive = Pool().get('order.archive')
+        Archive.prepare_export([Archive(int(id_))])
+
+    def export():
+        Archive = Pool().get('order.archive')
+        Archive.export([Archive(int(id_))], 'bag')
+
+    def die():
+        set_folder()
+        write = zipfile._ZipWriteFile.write
+
+        def dying(self, data):
+            write(self, data)
+            self._zipfile.fp.flush()
+            if b'contract' in bytes(data):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        zipfile._ZipWriteFile.write = dying
+        run(name, export)
+
+    def again():
+        set_folder()
+        run(name, export)
+
+    assert wait(fork(run, name, prepare))
+    assert not wait(fork(die))
+    left = sorted(os.listdir(folder))
+    assert wait(fork(again))
+    print(json.dumps([left, sorted(os.listdir(folder))]))
+
+
 def race(name):
     "Seal in several processes while others record"
     pids = [fork(record, name, 10, 7) for _ in range(2)]
@@ -175,13 +284,13 @@ def verify(name):
     print(json.dumps(run(name, verify_)))
 
 
-def main(name, action):
+def main(name, action, *args):
     pool = Pool(name)
     with Transaction().start(name, 0, readonly=True):
         pool.init()
     # Each process opens its own
     backend.Database(name).close()
-    globals()[action](name)
+    globals()[action](name, *args)
 
 
 if __name__ == '__main__':

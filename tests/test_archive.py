@@ -870,16 +870,6 @@ class ItemTestCase(ArchiveTestCase):
                 add(archive, 'contract')
 
     @with_company
-    def test_disk_full(self):
-        "Test it is told when the storage fails"
-        create_plan()
-        archive = confirm()
-        with patch.object(
-                FileStore, 'set', side_effect=OSError(28, "No space")):
-            with self.assertRaises(OSError):
-                add(archive, 'contract')
-
-    @with_company
     def test_closed(self):
         "Test an archived file takes nothing and lets nothing go"
         pool = Pool()

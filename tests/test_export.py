@@ -1,15 +1,19 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 import csv
+import datetime as dt
 import errno
 import hashlib
 import io
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import threading
 import zipfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
@@ -17,19 +21,24 @@ from unittest.mock import patch
 import bagit
 from sql import Literal
 
-from trytond.filestore import FileStore, filestore
+from trytond import backend
+from trytond.filestore import filestore
 from trytond.model import fields
 from trytond.model.exceptions import AccessError
 from trytond.modules.order_archive import export as export_
 from trytond.modules.order_archive.exceptions import ArchiveError
 from trytond.modules.order_archive.export import Pruned, safe_name
-from trytond.modules.order_archive.verify import Tree, Verifier, Zip, leaf_hash
+from trytond.modules.order_archive.verify import (
+    Tree, Verifier, Zip, leaf_hash, main)
 from trytond.pool import Pool
+from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
 from .archive import ArchiveTestCase, add, as_user, confirm, create_plan
 from .review import create_sale, get_company, with_company
+from .rpc import Client, Fault, server
 from .test_ledger import execute, findings, set_path, verify
+from .test_ledger_fault import commit
 
 
 def path_of(item):
@@ -163,15 +172,6 @@ class RecordVerificationTestCase(ArchiveTestCase):
         path_of(self.contract).unlink()
         with self.assertRaises(FileNotFoundError):
             self.contract.read_data()
-
-    @with_company
-    def test_full_disk(self):
-        "Test whoever adds a document that the disk does not take is told"
-        self.setup()
-        with patch.object(FileStore, 'set', side_effect=OSError(
-                    errno.ENOSPC, os.strerror(errno.ENOSPC))):
-            with self.assertRaises(OSError):
-                add(self.archive, 'inspection', b'report')
 
     @with_company
     def test_certificate(self):
@@ -353,6 +353,91 @@ class ExportTestCase(ArchiveTestCase):
         self.assertIn("data/more: is in no manifest", self.verify(bag)[1])
 
     @with_company
+    def test_zip(self):
+        "Test whatever is altered in a zip file has an end and a name"
+        data = self.export(*create_files()).getvalue()
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name) / 'bag.zip'
+
+        def run(data, *arguments):
+            path.write_bytes(data)
+            output = io.StringIO()
+            with redirect_stdout(output), redirect_stderr(output):
+                try:
+                    code = main([*arguments, str(path)])
+                except SystemExit as e:
+                    code = e.code
+            return code, output.getvalue()
+
+        self.assertEqual(run(data)[0], 0)
+        with zipfile.ZipFile(io.BytesIO(data)) as zip_:
+            infos = zip_.infolist()
+        central = data.index(b'PK\1\2')
+        for info in infos:
+            name = info.filename.partition('/')[2]
+            start = (info.header_offset + 30
+                + sum(struct.unpack(
+                        '<HH', data[info.header_offset + 26:][:4])))
+            for place in {0, info.file_size // 2, info.file_size - 1}:
+                altered = bytearray(data)
+                altered[start + place] ^= 1
+                code, output = run(altered)
+                with self.subTest(name=name, place=place):
+                    self.assertEqual(code, 1, output)
+                    self.assertIn(f"{name}: cannot be read", output)
+            header = central
+            while data[header:header + 4] == b'PK\1\2':
+                sizes = struct.unpack('<HHH', data[header + 28:header + 34])
+                if data[header + 46:][:sizes[0]].decode() == info.filename:
+                    break
+                header += 46 + sum(sizes)
+            for place, bit, error in [
+                    (8, 1, "encrypted"), (10, 99, "compression")]:
+                altered = bytearray(data)
+                altered[header + place] |= bit
+                altered[info.header_offset + place - 2] |= bit
+                code, output = run(altered)
+                with self.subTest(name=name, error=error):
+                    self.assertEqual(code, 1, output)
+                    self.assertIn(f"{name}: cannot be read", output)
+                    self.assertIn(error, output)
+        # Whatever byte of the directory is altered
+        for place in range(central, len(data)):
+            altered = bytearray(data)
+            altered[place] ^= 0xff
+            self.assertIn(run(altered)[0], {0, 1, 2})
+        for altered in [b'', data[:100], data[:central], data[:-1]]:
+            self.assertEqual(run(altered)[0], 2)
+        kept = Path(folder.name) / 'kept.json'
+        for content in ['[]', '1', '{', '{"size": 1}', '\0']:
+            kept.write_text(content)
+            code, output = run(data, '--checkpoint', str(kept))
+            self.assertEqual(code, 2)
+            self.assertIn(str(kept), output)
+        for size in ['many', None, [1]]:
+            kept.write_text(json.dumps({
+                        'company': get_company().id, 'root': 'a',
+                        'size': size}))
+            code, output = run(data, '--checkpoint', str(kept))
+            self.assertEqual(code, 1)
+            self.assertIn("kept.json: cannot be read", output)
+
+    @with_company
+    def test_index(self):
+        "Test an index that is no table is named"
+        bag = self.unpack(self.export(*create_files(1)))
+        path = bag / 'data/index.csv'
+        text = path.read_text(encoding='utf-8')
+        for altered in [
+                text + 'x' * 200_000 + '\n', text + 'x\n', 'x\n' + text]:
+            path.write_text(altered, encoding='utf-8')
+            remake(bag)
+            code, output = self.verify(bag)
+            self.assertEqual(code, 1, output)
+            self.assertIn("data/index.csv: cannot be read", output)
+
+    @with_company
     def test_swapped(self):
         "Test a file that is swapped with its manifests made to fit is named"
         archives = create_files()
@@ -483,45 +568,53 @@ class ExportTestCase(ArchiveTestCase):
             self.assertTrue(Archive.export(archives, "bag"))
 
     @with_company
-    def test_wizard(self):
+    def test_removed(self):
+        "Test a document whose row was removed is told"
+        archive, = create_files(1)
+        secret, = add(archive, 'cost', b'expensive', name="secret.txt",
+            confidential=True)
+        drawing, = [i for i in archive.items if 'drawing' in i.name]
+        Pool().get('order.archive.event').seal()
+        table = drawing.__table__()
+        for removed, user, told in [
+                (drawing, "Arno", True), (secret, "Arno", False),
+                (secret, "Connie", True)]:
+            execute(table.delete(where=table.id == removed.id))
+            bag = self.unpack(self.export(archive, user=user))
+            code, output = self.verify(bag)
+            with self.subTest(removed=removed, user=user):
+                self.assertEqual(code, 1, output)
+                self.assertEqual(
+                    f"{removed}: is in the ledger but not in the index"
+                    in output, told)
+                self.assertEqual(
+                    'secret.txt' in (bag / 'data/ledger.jsonl').read_text(
+                        encoding='utf-8'), user == "Connie")
+
+    @with_company
+    def test_meanwhile(self):
+        "Test an export ends though more is recorded meanwhile"
         pool = Pool()
-        Export = pool.get('order.archive.export', type='wizard')
-        Menu = pool.get('ir.ui.menu')
-        one, two = create_files()
-        menu, = Menu.search([('name', '=', "Export")], limit=1)
-
-        def export(records=(), **values):
-            with Transaction().set_context(
-                    active_model=(
-                        'order.archive' if records else 'ir.ui.menu'),
-                    active_ids=[r.id for r in records] or [menu.id]):
-                session, start, _ = Export.create()
-                defaults = Export.execute(session, {}, start)[
-                    'view']['defaults']
-                return defaults, Export.execute(
-                    session, {'start': {
-                            'content': defaults['content'],
-                            'company': get_company().id,
-                            'to': 'client', 'year': defaults['year'],
-                            **values}}, 'export')
-
-        with as_user("Arno"):
-            defaults, result = export([one, two])
-            self.assertEqual(
-                (defaults['content'], defaults['number']), ('selected', 2))
-            data = result['view']['defaults']['data']
-            self.assertTrue(Verifier(Zip(io.BytesIO(data))).run())
-            with self.assertRaises(ArchiveError):
-                export(year=1999)
-            with self.assertRaises(ArchiveError):
-                export(year=1999, to='folder')
-            year = one.sale_date.year
-            _, result = export(year=year)
-            data = result['view']['defaults']['data']
-            self.assertTrue(Verifier(Zip(io.BytesIO(data))).run())
-            with patch.object(export_, 'DOWNLOAD', 10), \
-                    self.assertRaises(ArchiveError):
-                export([one])
+        Archive = pool.get('order.archive')
+        Event = pool.get('order.archive.event')
+        Queue = pool.get('ir.queue')
+        archives = create_files()
+        with TemporaryDirectory() as folder, as_user("Arno"), set_path(
+                export_path=folder):
+            Archive.export(archives, "bag")
+            task, = [
+                t for t in Queue.search([]) if t.data['method'] == 'export']
+            for name in ['sealed', 'unsealed']:
+                add(archives[0], 'inspection', name.encode(), name=name)
+                if name == 'sealed':
+                    Event.seal()
+            path = Archive.export(archives, *task.data['args'])
+            self.assertEqual(len([
+                        t for t in Queue.search([])
+                        if t.data['method'] == 'export']), 1)
+            verifier = Verifier(Zip(path))
+            self.assertTrue(verifier.run(), verifier.problems)
+            self.assertEqual(verifier.documents, 4)
 
     @with_company
     def test_event(self):
@@ -533,6 +626,83 @@ class ExportTestCase(ArchiveTestCase):
         self.assertEqual(event.archive, archive)
         self.assertEqual(
             json.loads(event.content)['details']['name'], "bag")
+
+
+class WizardTestCase(ArchiveTestCase):
+    "Test what a client exports"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.files = commit(lambda: [a.id for a in create_files()])
+
+    def export(self, *files, **values):
+        "Export as the client does and return the defaults and the data"
+        client = Client('arno')
+        name, model = 'order.archive.export', 'order.archive'
+        if not files:
+            model = 'ir.ui.menu'
+            files = client(f'{model}.search', [('name', '=', "Export")])
+        context = {'active_model': model, 'active_ids': files}
+        session, start, _ = client(f'{name}.create', type='wizard', **context)
+        defaults = client(
+            f'{name}.execute', session, {}, start, type='wizard', **context)[
+                'view']['defaults']
+        result = client(f'{name}.execute', session, {'start': {
+                    'content': defaults['content'],
+                    'company': defaults['company'],
+                    'to': 'client',
+                    'year': defaults['year'],
+                    **values}}, 'export', type='wizard', **context)
+        return defaults, result['view']['defaults']['data']
+
+    def test_client(self):
+        "Test each export of a client can be verified and is recorded"
+        defaults, data = self.export(*self.files)
+        self.assertEqual(
+            (defaults['content'], defaults['number']), ('selected', 2))
+        verifier = Verifier(Zip(io.BytesIO(data)))
+        self.assertTrue(verifier.run(), verifier.problems)
+        year = dt.date.today().year
+        _, data = self.export(year=year)
+        verifier = Verifier(Zip(io.BytesIO(data)))
+        self.assertTrue(verifier.run(), verifier.problems)
+        self.assertEqual(verifier.documents, 4)
+        for files, values in [
+                ([], {'year': 1999}),
+                ([], {'year': 1999, 'to': 'folder'}),
+                ([], {'year': year, 'to': 'folder'})]:
+            with self.assertRaises(Fault):
+                self.export(*files, **values)
+        with patch.object(export_, 'DOWNLOAD', 10), \
+                self.assertRaises(Fault):
+            self.export(self.files[0])
+        with server():
+            Event = Pool().get('order.archive.event')
+            self.assertEqual(
+                Event.search([('action', '=', 'export')], count=True), 4)
+
+    def test_lock(self):
+        "Test others can seal while the documents are written"
+        if backend.name == 'sqlite':
+            self.skipTest("SQLite has one writer")
+        Archive = Pool(DB_NAME).get('order.archive')
+        write, sealed = Archive._export_documents, []
+
+        def write_documents(*args):
+            thread = threading.Thread(target=seal)
+            thread.start()
+            thread.join(60)
+            return write(*args)
+
+        def seal():
+            sealed.append(commit(
+                    lambda: Pool().get('order.archive.event').seal()))
+
+        with patch.object(Archive, '_export_documents', write_documents):
+            _, data = self.export(*self.files)
+        self.assertEqual(sealed, [None])
+        self.assertTrue(Verifier(Zip(io.BytesIO(data))).run())
 
 
 def remake(bag):

@@ -8,6 +8,7 @@ import os
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from smtplib import SMTPException
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
@@ -83,14 +84,15 @@ def create_other():
     return company
 
 
-def seal(number=1, **values):
+def seal(number=1, company=None, **values):
     "Record and seal entries"
     pool = Pool()
     Event = pool.get('order.archive.event')
     Chain = pool.get('order.archive.chain')
     Chain.lock()
     events = Event.record(
-        'create', [Record(number=i, **values) for i in range(number)])
+        'create', [
+            Record(company, number=i, **values) for i in range(number)])
     Event.seal()
     return Event.browse([e.id for e in events])
 
@@ -339,9 +341,9 @@ class ChainVerificationTestCase(LedgerTestCase):
             [('checkpoint', "Dunder Mifflin: 4")])
         with self.assertRaises(LedgerError):
             execute(table.delete(where=table.sequence == 2))
-            Checkpoint.make()
+            Checkpoint.make([get_company()])
             seal()
-            Checkpoint.make()
+            Checkpoint.make([get_company()])
 
     @with_company
     def test_rewritten(self):
@@ -508,7 +510,7 @@ class CheckpointTestCase(LedgerTestCase):
         seal(3)
         checkpoint, = Checkpoint.make()
         with patch('trytond.modules.order_archive.checkpoint.'
-                'send_message_transactional') as send:
+                'send_message') as send:
             Checkpoint.publish([checkpoint])
         (message,), _ = send.call_args
         self.assertEqual(message['To'], "notary@example.com")
@@ -518,3 +520,113 @@ class CheckpointTestCase(LedgerTestCase):
         self.assertEqual(
             attachment.get_content().decode(), checkpoint.content)
         self.assertEqual(checkpoint.recipients, "notary@example.com")
+
+    @with_company
+    def test_others(self):
+        "Test a broken ledger does not keep others from their checkpoints"
+        pool = Pool()
+        Checkpoint = pool.get('order.archive.checkpoint')
+        Event = pool.get('order.archive.event')
+        Event.seal()
+        broken, other = get_company(), create_other()
+        seal(2, company=broken)
+        table = Event.__table__()
+        for column, value in [(table.hash, 'nothing'), (table.sequence, 7)]:
+            seal(company=other)
+            execute(table.update(
+                    [column], [value],
+                    where=(table.company == broken.id)
+                    & (table.sequence == 2)))
+            with self.assertRaisesRegex(LedgerError, "no entry 2"):
+                Checkpoint.make([broken])
+            notifications = Transaction().user_notifications
+            notifications.clear()
+            checkpoint, = Checkpoint.make()
+            self.assertEqual(checkpoint.company, other)
+            self.assertEqual(
+                [(n.user.login, n.label) for n in notifications],
+                [('admin', "Checkpoint Failed")])
+
+    @with_company
+    def test_publish(self):
+        """Test a checkpoint that cannot be published does not keep others, and
+        the auditors are told"""
+        pool = Pool()
+        Checkpoint = pool.get('order.archive.checkpoint')
+        Configuration = pool.get('order.archive.configuration')
+        Queue = pool.get('ir.queue')
+        config = Configuration(1)
+        config.checkpoint_recipients = "notary@example.com"
+        config.save()
+        seal()
+        one, = Checkpoint.make()
+        seal()
+        two, = Checkpoint.make()
+        task = Queue.search([], order=[('id', 'DESC')], limit=1)[0]
+        self.assertEqual(task.data['method'], 'publish_later')
+
+        def send(message, **kwargs):
+            if one.root in message.get_body().get_content():
+                raise SMTPException("refused")
+
+        with patch('trytond.modules.order_archive.checkpoint.send_message',
+                side_effect=send):
+            with self.assertRaisesRegex(LedgerError, "refused"):
+                Checkpoint.publish([one])
+            Checkpoint.publish_later([one, two])
+        self.assertIsNone(Checkpoint(one.id).published_at)
+        self.assertTrue(Checkpoint(two.id).published_at)
+        self.assertEqual(
+            [n.label for n in Transaction().user_notifications],
+            ["Checkpoint Failed"])
+
+    @with_company
+    def test_kept(self):
+        "Test checkpoints that are not kept outside as they must be are named"
+        pool = Pool()
+        Checkpoint = pool.get('order.archive.checkpoint')
+        Verification = pool.get('order.archive.verification')
+        # The records of these tests are not in the database
+        patcher = patch.object(
+            _Run, 'verify_records', lambda self, Model: None)
+        patcher.start()
+        self.addCleanup(patcher.stop)
+        seal()
+        checkpoint, = Checkpoint.make()
+        with TemporaryDirectory() as folder, set_path(
+                checkpoint_path=folder):
+            self.assertEqual(findings(verify()), [])
+            table = Checkpoint.__table__()
+            execute(table.update(
+                    [table.create_date],
+                    [dt.datetime.now() - dt.timedelta(days=2)]))
+            (area, subject, text), = findings(verify())
+            self.assertEqual(
+                (area, subject), ('checkpoint', checkpoint.rec_name))
+            self.assertIn("neither mailed nor written", text)
+            Checkpoint.publish([checkpoint])
+            self.assertEqual(findings(verify()), [])
+            path, = Path(folder).iterdir()
+            # Those of others, also of a database whose name starts alike
+            other = json.dumps({
+                    **json.loads(checkpoint.content), 'root': 'a',
+                    'database': 'other'})
+            start = path.name.rpartition('-')[0]
+            (path.parent / f'{start}-1-000000000009.json').write_text(other)
+            self.assertEqual(findings(verify()), [])
+            verification = verify()
+            self.assertEqual(verification.outside, 1)
+            mine = path.parent / f'{start}-000000000009.json'
+            mine.write_text(other)
+            (_, subject, text), = findings(verify())
+            self.assertEqual(subject, mine.name)
+            self.assertIn("cannot be read or was altered", text)
+            mine.unlink()
+            path.unlink()
+            (_, subject, text), = findings(verify())
+            self.assertIn(f'"{path.name}" was removed', text)
+        with set_path(checkpoint_path=folder):
+            self.assertEqual(
+                {a for a, *_ in findings(verify())}, {'checkpoint'})
+        self.assertEqual(Verification.search([
+                    ('state', '=', 'sound')], count=True), 4)

@@ -16,12 +16,13 @@ import trytond.config as config
 from trytond import backend
 from trytond.modules.account.tests.tools import create_chart
 from trytond.modules.company.tests.tools import create_company
+from trytond.modules.order_archive.verify import Verifier, Zip
 from trytond.pool import Pool
 from trytond.tests.test_tryton import DB_NAME, drop_db
 from trytond.tests.tools import activate_modules
 from trytond.transaction import Transaction, TransactionError
 
-from .archive import add, confirm, create_archive, create_plan
+from .archive import add, confirm, create_archive, create_plan, finish, settle
 from .review import create_sale, get_company
 from .test_ledger import Record
 from .tools import ROOT
@@ -52,7 +53,7 @@ def copy_sqlite(name, path):
         target.close()
 
 
-def work(name, action, path=None):
+def work(name, action, path=None, *args):
     "Run the worker on the database and return what it prints"
     env = {
         **os.environ,
@@ -60,7 +61,7 @@ def work(name, action, path=None):
         }
     process = subprocess.run(
         [sys.executable, '-W', 'ignore', '-m', 'tests.ledger_worker', name,
-            action],
+            action, *map(str, args)],
         cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     assert process.returncode == 0, process.stderr
     return json.loads(process.stdout.splitlines()[-1])
@@ -112,6 +113,59 @@ def archive(tmp_path):
     yield files
     config.set('database', 'path', before)
     drop_db()
+
+
+@pytest.fixture
+def finished(archive, tmp_path):
+    "The name of a database with a file that can be archived, and its id"
+    def create():
+        retention, = Pool().get('order.archive.retention').create([{
+                    'name': "Ten", 'years': 10}])
+        create_plan(retention=retention.id)
+        file = confirm(create_sale())
+        add(file, 'contract', b'contract')
+        finish(file.sale)
+        settle()
+        return file.id
+
+    id_ = commit(create)
+    commit(seal)
+    if backend.name == 'sqlite':
+        copy_sqlite('finished', archive)
+        yield 'finished', archive, id_
+    else:
+        backend.Database(DB_NAME).close()
+        yield DB_NAME, archive, id_
+
+
+def test_kill_close(finished):
+    "Test a process that is killed while it archives leaves all or nothing"
+    assert work(finished[0], 'kill_close', finished[1], finished[2]) == [
+        [False, 'collecting', False, 0, [], []],
+        # Killed after the commit, and once more with nothing to do
+        [False, 'archived', True, 0, ['archive', 'retain'], []],
+        [True, 'archived', True, 0, ['archive', 'retain'], []],
+        ]
+
+
+def test_kill_collect(finished):
+    "Test a process that is killed while it collects leaves all or nothing"
+    states = work(finished[0], 'kill_collect', finished[1], finished[2])
+    assert [s[3] for s in states][:2] == [0, 2]
+    assert states[-1][0]
+    assert all(s[-1] == [] for s in states)
+
+
+def test_kill_export(finished, tmp_path):
+    "Test an export that was killed is in nobody's way"
+    folder = tmp_path / 'exports'
+    folder.mkdir()
+    left, there = work(
+        finished[0], 'kill_export', finished[1], finished[2], folder)
+    part, = left
+    assert part.startswith('bag.') and part.endswith('.part')
+    assert there == sorted([part, 'bag.zip'])
+    assert Verifier(Zip(folder / 'bag.zip')).run()
 
 
 def fill():

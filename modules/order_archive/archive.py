@@ -29,6 +29,7 @@ from trytond.wizard import (
 
 from .exceptions import ArchiveError
 from .plan import get_country
+from .storage import keep
 
 # The states in which a file takes documents
 _OPEN = ['collecting', 'complete']
@@ -1429,6 +1430,7 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
                 raise ArchiveError(gettext(
                         'order_archive.msg_item_stored',
                         item=item.name, archive=item.archive.rec_name))
+        keep([i.file_id for i in items if i.file_id], _PREFIX)
         if previous:
             Event.record('supersede', previous)
         Event.record('collect', items)

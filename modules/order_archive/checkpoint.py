@@ -2,24 +2,32 @@
 
 import datetime as dt
 import json
+import logging
 import os
+import re
 from contextlib import suppress
 from email.message import EmailMessage
 from pathlib import Path
+from smtplib import SMTPException
 
 import trytond.config as config
+from trytond.backend import DatabaseOperationalError
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, Unique, fields
 from trytond.modules.company.model import CompanyValueMixin
 from trytond.pool import Pool, PoolMeta
-from trytond.sendmail import send_message_transactional
+from trytond.sendmail import send_message
 from trytond.tools.email_ import set_from_header
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import (
+    Transaction, TransactionError, without_check_access)
 
 from .archive import EvidenceMixin, _recording
 from .event import canonical, utcnow
 from .exceptions import LedgerError
+from .storage import fsync
 from .verify import FORMAT, Tree, leaf_hash
+
+logger = logging.getLogger(__name__)
 
 checkpoint_recipients = fields.Char(
     "Recipients of Checkpoints",
@@ -110,13 +118,31 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
             if checkpoint and checkpoint.size == chain.length:
                 last.append(checkpoint)
             elif chain.length:
-                to_create.append(cls._get_values(chain))
+                try:
+                    to_create.append(cls._get_values(chain))
+                except LedgerError as e:
+                    # The task makes those of the others
+                    if companies is not None:
+                        raise
+                    cls._tell(chain, e)
         with _recording():
             created = cls.create(to_create)
         # Not before what they cover is committed, and what failed again
         if pending := cls.search([*domain, ('published_at', '=', None)]):
-            cls.__queue__.publish(pending)
+            cls.__queue__.publish_later(pending)
         return last + created
+
+    @classmethod
+    def _tell(cls, record, error):
+        "Tell the auditors of the company of what failed with the record"
+        pool = Pool()
+        Verification = pool.get('order.archive.verification')
+        for user in Verification.get_auditors(record.company):
+            language = user.language.code if user.language else None
+            with Transaction().set_context(language=language):
+                label = gettext('order_archive.msg_ledger_checkpoint_failed')
+            record.__class__.notify_user(
+                [record], 'tryton-warning', label, str(error), user=user)
 
     @classmethod
     @without_check_access
@@ -135,7 +161,10 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
                 chain.company, ['sequence', 'hash']):
             if sequence != tree.size + 1:
                 break
-            tree.add(leaf_hash(hash_))
+            try:
+                tree.add(leaf_hash(hash_))
+            except (TypeError, ValueError):
+                break
         if tree.size != chain.length:
             raise LedgerError(gettext(
                     'order_archive.msg_ledger_broken',
@@ -174,24 +203,52 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
     @without_check_access
     def publish(cls, checkpoints):
         "Mail the checkpoints and write them to the folder"
+        for checkpoint in checkpoints:
+            checkpoint._publish()
+
+    @classmethod
+    @without_check_access
+    def publish_later(cls, checkpoints):
+        "Publish from the queue each checkpoint that can be"
+        for checkpoint in checkpoints:
+            try:
+                checkpoint._publish()
+            except (DatabaseOperationalError, TransactionError):
+                raise
+            except Exception as e:
+                logger.warning(
+                    "cannot publish %s", checkpoint, exc_info=True)
+                cls._tell(checkpoint, e)
+
+    @classmethod
+    def recipients_of(cls, company):
         pool = Pool()
         Configuration = pool.get('order.archive.configuration')
-        folder = cls.folder()
-        for checkpoint in checkpoints:
-            recipients = Configuration(1).get_multivalue(
-                'checkpoint_recipients', company=checkpoint.company.id)
-            values = {}
-            if folder:
-                checkpoint._write(folder)
-                values['file'] = checkpoint.file_name
-            if recipients:
-                send_message_transactional(
-                    checkpoint._get_message(recipients), strict=True)
-                values['recipients'] = recipients
-            if values:
-                values['published_at'] = dt.datetime.now()
-                with _recording():
-                    cls.write([checkpoint], values)
+        return Configuration(1).get_multivalue(
+            'checkpoint_recipients', company=company.id)
+
+    def _publish(self):
+        values = {}
+        if folder := self.folder():
+            self._write(folder)
+            values['file'] = self.file_name
+        if recipients := self.recipients_of(self.company):
+            # At once, so that who is to be told of a failure is
+            self._send(recipients)
+            values['recipients'] = recipients
+        if values:
+            values['published_at'] = dt.datetime.now()
+            with _recording():
+                self.__class__.write([self], values)
+
+    def _send(self, recipients):
+        try:
+            send_message(self._get_message(recipients), strict=True)
+        except (OSError, SMTPException) as e:
+            raise LedgerError(gettext(
+                    'order_archive.msg_ledger_checkpoint_mail',
+                    checkpoint=self.rec_name, recipients=recipients,
+                    error=e)) from e
 
     def _write(self, folder):
         content = self.content.encode()
@@ -208,6 +265,7 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
             except FileExistsError:
                 if path.read_bytes() != content:
                     raise
+            fsync(folder)
         except OSError as e:
             raise LedgerError(gettext(
                     'order_archive.msg_ledger_checkpoint_file',
@@ -250,11 +308,18 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
                     content = {}
                 yield checkpoint.rec_name, False, content
         if folder := cls.folder():
-            name = Transaction().database.name.strip(':')
-            for path in sorted(folder.glob(f'{name}-{company.id}-*.json')):
+            database = Transaction().database.name
+            name = re.compile(re.escape(
+                    f"{database.strip(':')}-{company.id}-") + r'\d+\.json')
+            for path in sorted(folder.iterdir()):
+                if not name.fullmatch(path.name):
+                    continue
                 content = {}
                 with suppress(OSError):
                     content = cls._load(path.read_bytes())
+                if (content.get('company') != company.id
+                        or content.get('database') != database):
+                    content = {}
                 yield path.name, True, content
 
     @classmethod

@@ -279,6 +279,18 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
         return cursor.fetchall()
 
     @classmethod
+    def after(cls, archives, size):
+        "Return the resources of the files all whose entries come after it"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(
+                table.resource,
+                where=table.archive.in_([a.id for a in archives]),
+                group_by=table.resource,
+                having=Min(Coalesce(table.sequence, size + 1)) > size))
+        return {r for r, in cursor}
+
+    @classmethod
     def covered(cls, archives, size):
         """Return whether the entries up to the number are all of the files,
         but for those of their exports"""

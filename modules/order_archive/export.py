@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryFile
 from urllib.parse import quote
+from uuid import uuid4
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from sql.aggregate import Sum
@@ -26,11 +27,13 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import file_open, grouped_slice
 from trytond.transaction import (
-    Transaction, check_access, inactive_records, without_check_access)
+    Transaction, TransactionError, check_access, inactive_records,
+    without_check_access)
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import ArchiveError
-from .verify import leaf_hash, node_hash
+from .storage import fsync
+from .verify import leaf_hash, node_hash, read_values
 
 # How many files are read at once
 SLICE = 100
@@ -58,6 +61,22 @@ def safe_cell(text):
     "Return the text as no spreadsheet takes it for a formula"
     text = '' if text is None else str(text)
     return f"'{text}" if text[:1] in '=+-@\t\r' and text else text
+
+
+def _separately(function):
+    """Return what the function returns in a transaction of its own, but with
+    SQLite, which has one writer and would wait for the current one"""
+    transaction = Transaction()
+    if not transaction.database.has_select_for():
+        return function()
+    extras = {}
+    while True:
+        with transaction.new_transaction(**extras) as separate:
+            try:
+                return function()
+            except TransactionError as e:
+                separate.rollback()
+                e.fix(extras)
 
 
 class Bag:
@@ -229,37 +248,53 @@ class Archive(metaclass=PoolMeta):
 
     @classmethod
     def prepare_export(cls, archives):
-        """Cover the entries of the files by a checkpoint
+        """Cover the entries of the files by a checkpoint and return it
 
         It must come first in its transaction because it seals the ledger."""
         pool = Pool()
         Checkpoint = pool.get('order.archive.checkpoint')
         Event = pool.get('order.archive.event')
         Event.seal()
-        Checkpoint.make({a.company for a in cls._readable(archives)})
+        checkpoint, = Checkpoint.make(
+            [cls._get_company(cls._readable(archives))])
+        return checkpoint
 
     @classmethod
-    def export_to(cls, archives, file, name):
+    def _get_company(cls, archives):
+        "Return the company of the files, which must be one"
+        companies = {a.company for a in archives}
+        if len(companies) != 1:
+            raise ArchiveError(gettext(
+                    'order_archive.msg_export_company'))
+        return companies.pop()
+
+    @classmethod
+    def export_to(cls, archives, file, name, size=None):
         """Write the files as a bag to the file and return whether it could be,
         which needs a checkpoint that covers their entries
 
-        The bag holds what the user may read."""
+        If the number of entries that it must cover is given, what was recorded
+        after the checkpoint is left out. The bag holds what the user may
+        read."""
         pool = Pool()
         Checkpoint = pool.get('order.archive.checkpoint')
         Event = pool.get('order.archive.event')
         archives = cls._readable(archives)
-        if len({a.company for a in archives}) != 1:
-            raise ArchiveError(gettext(
-                    'order_archive.msg_export_company'))
-        company = archives[0].company
+        company = cls._get_company(archives)
         checkpoint = Checkpoint.last(company)
-        if not checkpoint or not Event.covered(archives, checkpoint.size):
+        if not checkpoint:
+            return False
+        elif size is None:
+            if not Event.covered(archives, checkpoint.size):
+                return False
+        elif checkpoint.size < size:
             return False
         bag = Bag(file, name)
         try:
             index = Index(company)
             for sub_archives in grouped_slice(archives, SLICE):
-                cls._export_documents(list(sub_archives), bag, index)
+                cls._export_documents(
+                    list(sub_archives), bag, index, checkpoint.size)
             index.close(bag)
             with TemporaryFile() as ledger:
                 cls._export_ledger(archives, checkpoint, ledger)
@@ -285,21 +320,24 @@ class Archive(metaclass=PoolMeta):
         return cls.browse(ids)
 
     @classmethod
-    def _export_documents(cls, archives, bag, index):
+    def _export_documents(cls, archives, bag, index, size):
         pool = Pool()
+        Event = pool.get('order.archive.event')
         Item = pool.get(_ITEM)
+        after = Event.after(archives, size)
         with check_access(), inactive_records():
             items = Item.search([
                     ('archive', 'in', [a.id for a in archives]),
                     ], order=[('archive', 'ASC'), ('id', 'ASC')])
         with without_check_access():
-            items = Item.browse([i.id for i in items])
+            items = Item.browse([
+                    i.id for i in items if str(i) not in after])
             for archive, a_items in groupby(items, key=lambda i: i.archive):
                 for i, item in enumerate(a_items, 1):
                     path = None
                     if item.file_id and item.state != 'disposed':
                         # Whoever verifies the bag is told what is missing
-                        with suppress(FileNotFoundError):
+                        with suppress(FileNotFoundError, ValueError):
                             data = item.read_data()
                             path = 'data/files/%s/%03d-%s-%s' % (
                                 safe_name(archive.number), i,
@@ -376,39 +414,82 @@ class Archive(metaclass=PoolMeta):
                 if not ModelAccess.check(
                         name, 'read', raise_exception=False):
                     continue
-                for sub_ids in grouped_slice(list(sequences), SLICE):
-                    for record in Model.search([
-                                ('id', 'in', list(sub_ids)),
-                                ], order=[]):
-                        numbers.extend(sequences[record.id])
+            for sub_ids in grouped_slice(list(sequences), SLICE):
+                sub_ids = set(sub_ids)
+                domain = [('id', 'in', list(sub_ids))]
+                with check_access(), inactive_records():
+                    ids = {r.id for r in Model.search(domain, order=[])}
+                with without_check_access(), inactive_records():
+                    removed = sub_ids.difference(
+                        r.id for r in Model.search(domain, order=[]))
+                # Whoever verifies the bag is told of what was removed
+                ids.update(cls._readable_removed(
+                        archives[0].company, name, removed))
+                for id_ in ids:
+                    numbers.extend(sequences[id_])
         return numbers
 
     @classmethod
-    def export(cls, archives, name=None):
-        "Write the files as a bag to the folder, from the queue"
+    def _readable_removed(cls, company, name, ids):
+        """Return those of the ids of removed records of the model whose
+        entries the user may read"""
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        Kind = pool.get('order.archive.kind')
+        ModelData = pool.get('ir.model.data')
+        User = pool.get('res.user')
+        if (not ids or name != _ITEM or not Transaction().user
+                or ModelData.get_id(
+                    'order_archive', 'group_archive_confidential')
+                in User.get_groups()):
+            return ids
+        with without_check_access(), inactive_records():
+            secret = {
+                k.code for k in Kind.search([('confidential', '=', True)])}
+        readable = set()
+        for resource, entries in Event.histories(
+                company, [f'{name},{i}' for i in ids]).items():
+            with suppress(AttributeError, ValueError):
+                values = [
+                    read_values(content, resource, action) or {}
+                    for _, action, content in entries]
+                if not any(
+                        v.get('confidential') or v.get('kind') in secret
+                        for v in values):
+                    readable.add(int(resource.partition(',')[2]))
+        return readable
+
+    @classmethod
+    def export(cls, archives, name=None, size=None):
+        """Write the files as a bag to the folder, from the queue
+
+        What was recorded after the entries of the number is left out."""
         folder = cls.export_folder()
         if not folder:
             raise ArchiveError(gettext('order_archive.msg_export_folder'))
         name = name or cls.export_name(archives)
         path = folder / f'{name}.zip'
-        partial = folder / f'{name}.part'
+        # What a server that was killed has left is in nobody's way
+        partial = folder / f'{name}.{uuid4().hex}.part'
         try:
             with open(partial, 'xb') as file:
                 try:
-                    if exported := cls.export_to(archives, file, name):
+                    if exported := cls.export_to(
+                            archives, file, name, size):
                         file.flush()
                         os.fsync(file.fileno())
                         os.link(partial, path)
                 finally:
                     partial.unlink()
+            fsync(folder)
         except OSError as e:
             raise ArchiveError(gettext(
                     'order_archive.msg_export_file',
                     file=path, error=e.strerror)) from e
         if not exported:
             # Not before others can see what the checkpoint covers
-            cls.prepare_export(archives)
-            cls.__queue__.export(archives, name)
+            checkpoint = cls.prepare_export(archives)
+            cls.__queue__.export(archives, name, checkpoint.size)
             return
         cls.notify_user(
             archives[:1], 'tryton-export',
@@ -482,9 +563,10 @@ class Export(Wizard):
         if Archive.export_size(archives) > DOWNLOAD:
             raise ArchiveError(gettext('order_archive.msg_export_size',
                     size=DOWNLOAD // 1024 ** 2))
-        Archive.prepare_export(archives)
         file = io.BytesIO()
-        Archive.export_to(archives, file, name)
+        # Others can seal while the documents are written
+        size = _separately(lambda: Archive.prepare_export(archives).size)
+        _separately(lambda: Archive.export_to(archives, file, name, size))
         self.result.data = file.getvalue()
         return 'result'
 

@@ -135,15 +135,20 @@ class Verification(EvidenceMixin, ModelSQL, ModelView):
                 verification._notify()
         return verifications
 
-    def _notify(self):
+    @classmethod
+    def get_auditors(cls, company):
+        "Return the users who are told of what is broken"
         pool = Pool()
         ModelData = pool.get('ir.model.data')
         User = pool.get('res.user')
-        for user in User.search([
-                    ('groups', '=', ModelData.get_id(
-                            'order_archive', 'group_archive_auditor')),
-                    ('companies', '=', self.company.id),
-                    ]):
+        return User.search([
+                ('groups', '=', ModelData.get_id(
+                        'order_archive', 'group_archive_auditor')),
+                ('companies', '=', company.id),
+                ])
+
+    def _notify(self):
+        for user in self.get_auditors(self.company):
             language = user.language.code if user.language else None
             with Transaction().set_context(language=language):
                 label = gettext(
@@ -238,6 +243,8 @@ class _Run:
             self.verify_ledger()
         with self.guard('ledger', self.company.rec_name):
             self.verify_unsealed()
+        with self.guard('checkpoint', self.company.rec_name):
+            self.verify_published()
         for name in Verification.models():
             Model = pool.get(name)
             with self.guard('record', name):
@@ -413,6 +420,31 @@ class _Run:
                         number=number, size=size)
         if known > number:
             self.find_missing(number + 1, known)
+
+    def verify_published(self):
+        "Find the checkpoints that are not where they are to be kept"
+        pool = Pool()
+        Checkpoint = pool.get('order.archive.checkpoint')
+        folder = Checkpoint.folder()
+        if folder or Checkpoint.recipients_of(self.company):
+            for checkpoint in Checkpoint.search([
+                        ('company', '=', self.company.id),
+                        ('published_at', '=', None),
+                        ('create_date', '<', dt.datetime.now() - LATE),
+                        ]):
+                self.find(
+                    'checkpoint', checkpoint.rec_name,
+                    'checkpoint_unpublished')
+        if folder:
+            there = {p.name for p in folder.iterdir()}
+            for checkpoint in Checkpoint.search([
+                        ('company', '=', self.company.id),
+                        ('file', '!=', None),
+                        ]):
+                if checkpoint.file not in there:
+                    self.find(
+                        'checkpoint', checkpoint.rec_name, 'checkpoint_gone',
+                        file=checkpoint.file)
 
     def verify_unsealed(self):
         pool = Pool()

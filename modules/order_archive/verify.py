@@ -343,7 +343,7 @@ class Verifier:
                     while data := file.read(1 << 20):
                         digest.update(data)
                         size += len(data)
-            except (OSError, KeyError, zipfile.BadZipFile) as e:
+            except Exception as e:
                 self.problem(f"{name}: cannot be read ({e})")
                 self.hashes[name] = None
             else:
@@ -359,7 +359,7 @@ class Verifier:
             with self.bag.open(name) as file:
                 for line in io.TextIOWrapper(file, encoding='utf-8'):
                     yield line.rstrip('\n')
-        except (OSError, ValueError, zipfile.BadZipFile) as e:
+        except Exception as e:
             self.problem(f"{name}: cannot be read ({e})")
 
     def verify_manifests(self):
@@ -404,10 +404,15 @@ class Verifier:
             return
         if kept:
             name, content = kept
+            try:
+                size = int(content['size'])
+            except (TypeError, ValueError) as e:
+                self.problem(f"{name}: cannot be read ({e})")
+                return
             if content['company'] != company:
                 self.problem(f"{name}: is the checkpoint of another ledger")
             else:
-                checkpoints.setdefault(int(content['size']), []).append(
+                checkpoints.setdefault(size, []).append(
                     (name, content['root']))
         tree = Tree()
         previous = (0, GENESIS)
@@ -479,10 +484,14 @@ class Verifier:
         lines = list(self.lines('data/index.csv'))
         if lines:
             lines[0] = lines[0].lstrip('\ufeff')
-        for row in csv.DictReader(f'{t}\n' for t in lines):
-            try:
-                resource, path = row['resource'], row['path']
-            except KeyError:
+        try:
+            rows = list(csv.DictReader(f'{t}\n' for t in lines))
+        except csv.Error as e:
+            self.problem(f"data/index.csv: cannot be read ({e})")
+            return
+        for row in rows:
+            resource, path = row.get('resource'), row.get('path')
+            if resource is None or path is None:
                 self.problem("data/index.csv: cannot be read")
                 return
             if not resource.startswith(_ITEM):
@@ -530,11 +539,15 @@ def main(arguments=None):
             with open(options.checkpoint, encoding='utf-8') as file:
                 content = json.load(file)
             if not {'company', 'root', 'size'} <= content.keys():
-                raise ValueError(f"{options.checkpoint} is no checkpoint")
+                raise ValueError("it is no checkpoint")
             kept = (os.path.basename(options.checkpoint), content)
+    except (AttributeError, OSError, ValueError) as e:
+        parser.error(f"{options.checkpoint}: {e}")
+    try:
         bag = (Directory if os.path.isdir(options.bag) else Zip)(options.bag)
-    except (AttributeError, OSError, ValueError, zipfile.BadZipFile) as e:
-        parser.error(str(e))
+    except Exception as e:
+        # Whatever an archive that somebody has altered does
+        parser.error(f"{options.bag}: {e}")
     verifier = Verifier(bag)
     sound = verifier.run(kept)
     for problem in verifier.problems:
