@@ -356,6 +356,22 @@ class AlteredTestCase(EvidenceTestCase):
             self.assertEqual(self.found(opened), [])
 
     @with_company
+    def test_entry(self):
+        "Test an entry that is given to another file is named"
+        Event = Pool().get('order.archive.event')
+        disposed, _, item, *_ = self.setup()
+        event, *_ = Event.search([('resource', '=', str(item))])
+        table = Event.__table__()
+        for archive in [disposed.id, None]:
+            with self.subTest(archive=archive), undone():
+                execute(table.update(
+                        [table.archive], [archive],
+                        where=table.id == event.id))
+                self.assertIn(
+                    ('ledger', f"Entry {event.sequence}"),
+                    [(f.area, f.subject) for f in verify().findings])
+
+    @with_company
     def test_other_company(self):
         "Test an entry in the ledger of another company is named"
         Company = Pool().get('company.company')

@@ -15,6 +15,7 @@ from trytond.backend import DatabaseOperationalError
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, Unique, fields
 from trytond.modules.company.model import CompanyValueMixin
+from trytond.modules.company_department.tools import notify
 from trytond.pool import Pool, PoolMeta
 from trytond.sendmail import send_message
 from trytond.tools.email_ import set_from_header
@@ -137,12 +138,10 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
         "Tell the auditors of the company of what failed with the record"
         pool = Pool()
         Verification = pool.get('order.archive.verification')
-        for user in Verification.get_auditors(record.company):
-            language = user.language.code if user.language else None
-            with Transaction().set_context(language=language):
-                label = gettext('order_archive.msg_ledger_checkpoint_failed')
-            record.__class__.notify_user(
-                [record], 'tryton-warning', label, str(error), user=user)
+        notify(
+            {u: [record] for u in Verification.get_auditors(record.company)},
+            'tryton-warning', 'order_archive.msg_ledger_checkpoint_failed',
+            description=str(error))
 
     @classmethod
     @without_check_access

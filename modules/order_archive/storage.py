@@ -46,8 +46,10 @@ class _Keeper:
     def commit(self, transaction):
         # The two folders of each and that of all are made along with them
         folders = {f for p in self.paths for f in list(p.parents)[:3]}
+        # What the same transaction has disposed of is gone already
+        files = [p for p in self.paths if p.exists()]
         with ThreadPoolExecutor(THREADS) as executor:
-            for paths in [self.paths, folders]:
+            for paths in [files, folders]:
                 for _ in executor.map(fsync, paths):
                     pass
         self.paths.clear()

@@ -12,6 +12,7 @@ from trytond.filestore import filestore
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.company_department.report import Document, Texts
+from trytond.modules.company_department.tools import notify
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
 from trytond.tools import grouped_slice
@@ -148,15 +149,11 @@ class Verification(EvidenceMixin, ModelSQL, ModelView):
                 ])
 
     def _notify(self):
-        for user in self.get_auditors(self.company):
-            language = user.language.code if user.language else None
-            with Transaction().set_context(language=language):
-                label = gettext(
-                    'order_archive.msg_ledger_notification',
-                    number=len(self.findings))
-            self.__class__.notify_user(
-                [self], 'tryton-warning', label,
-                ', '.join(f.subject for f in self.findings[:5]), user=user)
+        notify(
+            {u: [self] for u in self.get_auditors(self.company)},
+            'tryton-warning', 'order_archive.msg_ledger_notification',
+            description=', '.join(f.subject for f in self.findings[:5]),
+            number=len(self.findings))
 
 
 class Finding(EvidenceMixin, ModelSQL, ModelView):
