@@ -19,7 +19,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import (
     Transaction, TransactionError, inactive_records, without_check_access)
 
-from .archive import EvidenceMixin, _recording
+from .archive import EvidenceMixin, _now, _recording
 from .collect import _undoing
 from .event import canonical
 from .verify import (
@@ -231,7 +231,7 @@ class _Run:
         self.counts = defaultdict(int)
         self.hash = GENESIS
         self.root = None
-        self.started_at = dt.datetime.now()
+        self.started_at = _now()
 
     def __call__(self):
         pool = Pool()
@@ -290,7 +290,7 @@ class _Run:
             verification, = Verification.create([{
                         'company': self.company.id,
                         'started_at': self.started_at,
-                        'ended_at': dt.datetime.now(),
+                        'ended_at': _now(),
                         'hash': self.hash,
                         'root': self.root,
                         **{name: self.counts[name] for name in [
