@@ -125,7 +125,7 @@ def test_export(ledger):
     "Test an export has what its user sees"
     assert export(ledger, 'connie', "Closed", "Secret").documents >= 3
     known = {
-        login: set(export(ledger, login, "Normal").items)
+        login: set(export(ledger, login, "Normal").known)
         for login in ['arno', 'connie']}
     secret = {
         f'order.archive.item,{ledger.items[n]}' for n in ["Cost", "Private"]}
