@@ -543,6 +543,8 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                         **values,
                         'search_index': _grams(values['search_text']),
                         } for values in to_create])
+            # Nobody else can lock them
+            Transaction().create_records[cls.__name__].extend(ids)
             Event.record('open', [
                     cls(id_, **{**empty, **values})
                     for id_, values in zip(ids, to_create)], seal=seal)
