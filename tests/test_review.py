@@ -495,11 +495,13 @@ class ReviewsTestCase(ReviewTestCase):
             'untaxed_amount', 'round', 'state:string', 'responsible']
         states = dict(Signoff.state.selection)
         with as_user("Frida"):
-            for row, signoff in zip(
-                    Signoff.read([s.id for s in signoffs], names), signoffs):
+            rows = {
+                r['id']: r
+                for r in Signoff.read([s.id for s in signoffs], names)}
+            for signoff in signoffs:
                 review, sale = signoff.review, signoff.sale
                 with self.subTest(signoff=signoff.rec_name):
-                    self.assertEqual(row, {
+                    self.assertEqual(rows[signoff.id], {
                             'id': signoff.id,
                             'rec_name': (
                                 f'{sale.number} – {signoff.department.name}'),
