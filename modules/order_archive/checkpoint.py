@@ -250,9 +250,10 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
                     error=e)) from e
 
     def _write(self, folder):
-        content = self.content.encode()
-        path = folder / self.file_name
-        partial = path.with_suffix('.part')
+        self._write_file(folder / self.file_name, self.content.encode())
+
+    def _write_file(self, path, content):
+        partial = path.with_name(path.name + '.part')
         try:
             with open(partial, 'wb') as file:
                 file.write(content)
@@ -264,7 +265,7 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
             except FileExistsError:
                 if path.read_bytes() != content:
                     raise
-            fsync(folder)
+            fsync(path.parent)
         except OSError as e:
             raise LedgerError(gettext(
                     'order_archive.msg_ledger_checkpoint_file',

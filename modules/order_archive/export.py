@@ -300,6 +300,8 @@ class Archive(metaclass=PoolMeta):
                 cls._export_ledger(archives, checkpoint, ledger)
                 bag.add_file('data/ledger.jsonl', ledger)
             bag.add('data/checkpoint.json', [checkpoint.content.encode()])
+            if checkpoint.stamped_at:
+                bag.add('data/checkpoint.tsr', [checkpoint.timestamp])
             manifest = bag.close(company)
         except BaseException:
             # The disk may be full
