@@ -836,6 +836,42 @@ class ChangeTestCase(TestCase):
                 'review_executing_departments': [
                     ('remove', [production.id])]})
         self.assertFalse(production.executes_orders)
+        # A client chooses its context, but not its rights
+        add = {'review_executing_departments': [('add', [foreign.id])]}
+        for check_access, executes in [(True, False), (False, True)]:
+            with as_user("Sven"), Transaction().set_context(
+                    company=company.id, _check_access=check_access):
+                configuration.set_review_departments(
+                    [configuration], *add, *add.values())
+            self.assertEqual(
+                Department(foreign.id).executes_orders, executes)
+
+    @with_company
+    def test_unreviewed(self):
+        "Test what made a review needless is in the log"
+        pool = Pool()
+        Line = pool.get('sale.line')
+        Sale = pool.get('sale.sale')
+        create_rule("Finance", minimum_amount=5000)
+        with as_user("Sven"):
+            sale = create_sale([
+                    (get('product.product', "Touch Screen"), 6, 1000)])
+            review, = submit(sale)
+        sign(
+            get_signoff(review, "Finance"), 'return_', "Frida",
+            opinion="Too much for a first order")
+        with as_user("Sven"):
+            Line.write(list(sale.lines), {'quantity': 2})
+            Sale.quote([Sale(sale.id)])
+            self.assertEqual(Sale(sale.id).review_state, 'none')
+            self.assertEqual(Sale(sale.id).changes, ())
+            Sale.confirm([Sale(sale.id)])
+        change, = Sale(sale.id).changes
+        self.assertEqual(
+            (change.field, change.old, change.new, change.origin),
+            ("Quantity", "6", "2", sale))
+        self.assertEqual(change.reason, "Too much for a first order")
+        self.assertEqual(change.by, employee("Sven"))
 
     @with_company
     def test_confirm(self):

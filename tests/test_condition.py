@@ -258,6 +258,7 @@ class ConditionTestCase(ReviewTestCase):
         Condition = pool.get('sale.review.condition')
         Move = pool.get('stock.move')
         Sale = pool.get('sale.sale')
+        ShipmentOut = pool.get('stock.shipment.out')
         create_rule()
         review = self.submit()
         signoff = get_signoff(review, "Production")
@@ -281,10 +282,51 @@ class ConditionTestCase(ReviewTestCase):
         for moves in [[move], list(line.moves)]:
             with self.assertRaisesRegex(ConditionError, "Drawing agreed"):
                 Move.do(moves)
+        shipment, = Sale(sale.id).shipments
+        ShipmentOut.write([shipment], {'state': 'packed'})
+        with self.assertRaisesRegex(ConditionError, "Drawing agreed"):
+            ShipmentOut.ship([ShipmentOut(shipment.id)])
+        location = sale.warehouse.output_location.id
+        with Transaction().set_context(_check_access=True):
+            for values in [
+                    {'state': 'done'}, {'origin': None},
+                    {'to_location': location}]:
+                with self.assertRaisesRegex(ConditionError, "Drawing agreed"):
+                    Move.write([move], values)
         with client("Sigrid"):
             Condition.do([condition])
+        ShipmentOut.ship([ShipmentOut(shipment.id)])
         Move.do([move])
         self.assertEqual(move.state, 'done')
+
+    @with_company
+    def test_invoices(self):
+        "Test nothing is invoiced by writing what a client may write either"
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        Invoice = pool.get('account.invoice')
+        InvoiceLine = pool.get('account.invoice.line')
+        Sale = pool.get('sale.sale')
+        create_rule()
+        review = self.submit()
+        signoff = get_signoff(review, "Production")
+        condition = self.add(signoff, gate='invoice')
+        sign(signoff, 'approve_with_conditions', "Paul")
+        sale = Sale(review.sale.id)
+        sale.invoice_method = 'order'
+        sale.save()
+        Sale.confirm([sale])
+        Sale.process([Sale(sale.id)])
+        invoice, = Sale(sale.id).invoices
+        with Transaction().set_context(_check_access=True):
+            with self.assertRaisesRegex(ConditionError, "Drawing agreed"):
+                InvoiceLine.write(list(invoice.lines), {'origin': None})
+            with self.assertRaisesRegex(ConditionError, "Drawing agreed"):
+                Invoice.write([invoice], {'state': 'posted'})
+        with client("Sigrid"):
+            Condition.do([condition])
+        with Transaction().set_context(_check_access=True):
+            InvoiceLine.write(list(invoice.lines), {'origin': None})
 
     @with_company
     def test_other_user(self):
@@ -337,20 +379,21 @@ class ConditionTestCase(ReviewTestCase):
         condition = self.add(
             signoff, due_date=today - dt.timedelta(days=1))
         sign(signoff, 'approve_with_conditions', "Paul")
-        overdue = Action(ModelData.get_id(
-                'sale_order_review', 'act_condition_form_domain_overdue'))
 
         def search():
-            return Condition.search(
-                PYSONDecoder({}).decode(overdue.domain))
+            for name in ['overdue', 'open']:
+                action = Action(ModelData.get_id(
+                        'sale_order_review',
+                        f'act_condition_form_domain_{name}'))
+                yield Condition.search(PYSONDecoder({}).decode(action.domain))
 
-        self.assertEqual(search(), [condition])
+        self.assertEqual(list(search()), [[condition], [condition]])
         with as_user("Sven"):
             Sale.cancel([Sale(condition.sale.id)])
         get_notifications()
         Condition.remind(condition.company, today)
         self.assertEqual(get_notifications(), {})
-        self.assertEqual(search(), [])
+        self.assertEqual(list(search()), [[], []])
         self.assertEqual(Condition(condition.id).state, 'open')
 
     @with_company

@@ -3,6 +3,7 @@
 "What the modules have in common"
 from collections import defaultdict
 from functools import wraps
+from operator import attrgetter
 
 from trytond.i18n import gettext
 from trytond.pool import Pool
@@ -80,11 +81,11 @@ def notify(
             records, icon, label, text, user=user)
 
 
-def group_by_company(records):
+def group_by_company(records, key=attrgetter('company')):
     "Return the couples of company and list of its records"
     by_company = defaultdict(list)
     for record in records:
-        by_company[record.company].append(record)
+        by_company[key(record)].append(record)
     return by_company.items()
 
 

@@ -318,10 +318,10 @@ class Amendment(metaclass=PoolMeta):
         # The lines have other ids each time the amendment is applied
         added = {
             str(l.id): str(-l.amendment_line.id) for l in Line.search([
-                    ('amendment_line.amendment', 'in', [
-                            a.id for a in amendments]),
+                    ('amendment_line', 'in', [
+                            l.id for a in amendments for l in a.lines
+                            if l.action == 'add']),
                     ])}
-        amounts = Sale.get_review_untaxed_amounts(sales)
         plans = []
         for amendment, sale in zip(amendments, sales):
             old = before[amendment.sale]
@@ -332,7 +332,8 @@ class Amendment(metaclass=PoolMeta):
                     for i, v in after[sale][Line.__name__].items()},
                 }
             plan = Plan(
-                amendment, amendment.sale, amounts[sale], content,
+                amendment, amendment.sale,
+                sale.get_review_snapshot_amount(content), content,
                 cls._filter_reasons(matching.get(sale, []), old, content),
                 values={
                     'before': snapshots.dumps(old),
@@ -762,7 +763,7 @@ class AmendmentLine(metaclass=PoolMeta):
     def on_change_product(self):
         pool = Pool()
         Line = pool.get('sale.line')
-        if self.action == 'add' and self.product:
+        if self.action == 'add' and self.product and self.amendment:
             line = Line(
                 type='line', sale=self.amendment.sale, product=self.product,
                 quantity=self.quantity, unit=self.unit)

@@ -6,8 +6,10 @@ from collections import defaultdict
 
 from sql import Null
 
+from trytond.cache import Cache
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.company_department.tools import group_by_company
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.transaction import (
@@ -17,7 +19,7 @@ from . import snapshot as snapshots
 from .exceptions import AcknowledgementError
 from .review import (
     EvidenceMixin, _check_present, _format_employees, _get_employee,
-    _group_by_company, _recording)
+    _recording)
 from .sale import _format, _format_line
 
 asked_by = [
@@ -25,6 +27,12 @@ asked_by = [
     ('customer', "Customer"),
     ('company', "Company"),
     ]
+
+# The field of the departments by that of the configuration
+_DEPARTMENTS = {
+    'review_executing_departments': 'executes_orders',
+    'review_preparing_departments': 'prepares_orders',
+    }
 
 
 class Change(EvidenceMixin, ModelSQL, ModelView):
@@ -53,7 +61,8 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
         asked_by, "Asked By", readonly=True, sort=False)
     origin = fields.Reference(
         "Origin", 'get_origins', required=True, readonly=True,
-        help="The round of review, or the amendment, that made the change.")
+        help="The round of review, or the amendment, that made the change, "
+        "or the order if it was confirmed without another round.")
     at = fields.DateTime("At", required=True, readonly=True)
     by = fields.Many2One(
         'company.employee', "By", readonly=True, ondelete='RESTRICT')
@@ -87,7 +96,7 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
         Rule = pool.get('sale.review.rule')
         return [
             ('sale.review', Model.get_name('sale.review')),
-            *((n, s) for n, s in Rule.get_subjects() if n != 'sale.sale'),
+            *Rule.get_subjects(),
             ]
 
     def get_rec_name(self, name):
@@ -288,20 +297,18 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
         differences = [
             cls._get_differences(old, new) for _, old, new, *_ in changed]
         names = cls._get_names([d for ds in differences for d in ds])
-        lines = {
-            r['id'] for r in snapshots.select(Line, {'id'}, 'id', [
-                    id_ for ds in differences
-                    for _, id_, line, *_ in ds if line])}
         now = dt.datetime.now()
         employees, to_create = {}, []
-        for (sale, _, _, origin, values), s_differences in zip(
+        for (sale, _, new, origin, values), s_differences in zip(
                 changed, differences):
+            lines = {int(i) for i in new.get(Line.__name__, {})}
             company = sale.company
             if company not in employees:
                 employees[company] = _get_employee(company)
             employee = employees[company]
             for change in cls._get_values(s_differences, names):
-                if change.get('line') not in lines:
+                # Those that an amendment would add are not there yet
+                if change.get('line') not in lines or change['line'] < 0:
                     change['line'] = None
                 to_create.append({
                         'company': company.id,
@@ -319,16 +326,25 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def record_rounds(cls, reviews):
         "Log what the rounds of review changed since the previous ones"
-        changed = []
-        for review in reviews:
-            opinions = [
-                s.opinion for s in review.previous.signoffs
-                if s.state == 'returned']
-            changed.append((
-                    review.sale, json.loads(review.previous.snapshot),
-                    json.loads(review.snapshot), review,
-                    review.origin.get_review_change(opinions)))
-        cls.record(changed)
+        cls.record([(
+                    r.sale, json.loads(r.previous.snapshot),
+                    json.loads(r.snapshot), r,
+                    r.origin.get_review_change(r.previous.opinions))
+                for r in reviews])
+
+    @classmethod
+    def record_unreviewed(cls, sales):
+        """Log what changed since their last round of the sales that need no
+        other one any more"""
+        pool = Pool()
+        Review = pool.get('sale.review')
+        Sale = pool.get('sale.sale')
+        reviews = Review.get_current(sales)
+        cls.record([(
+                    sale, json.loads(reviews[sale].snapshot), content, sale,
+                    sale.get_review_change(reviews[sale].opinions))
+                for sale, content in Sale.get_review_snapshots(
+                    list(reviews)).items()])
 
 
 class Acknowledgement(EvidenceMixin, ModelSQL, ModelView):
@@ -494,12 +510,8 @@ class Acknowledgement(EvidenceMixin, ModelSQL, ModelView):
         Department = pool.get('company.department')
         Review = pool.get('sale.review')
         now = dt.datetime.now()
-        for company, c_records in _group_by_company(
-                records, lambda r: r.company):
-            departments = Department.search([
-                    ('company', '=', company.id),
-                    ('executes_orders', '=', True),
-                    ])
+        for company, c_records in group_by_company(records):
+            departments = Department.get_with_duty(company, 'executes_orders')
             if not departments:
                 continue
             acknowledgements = cls.search([
@@ -538,8 +550,7 @@ class Acknowledgement(EvidenceMixin, ModelSQL, ModelView):
         _check_present()
         now = dt.datetime.now()
         problems, to_write = [], []
-        for company, c_acknowledgements in _group_by_company(
-                acknowledgements, lambda a: a.company):
+        for company, c_acknowledgements in group_by_company(acknowledgements):
             employee = _get_employee(company)
             with Transaction().set_context(company=company.id):
                 today = Date.today()
@@ -589,8 +600,33 @@ class Department(metaclass=PoolMeta):
 
     executes_orders = fields.Boolean(
         "Executes Orders",
-        help="Check to have the department acknowledge the confirmed orders "
-        "and their changes.")
+        help="Check to have the department acknowledge the reviewed orders "
+        "that are confirmed and their changes.")
+    prepares_orders = fields.Boolean(
+        "Prepares Orders",
+        help="Check to tell the department of each new order and what it "
+        "takes from stock.")
+
+    _with_duty_cache = Cache('company.department.with_duty', context=False)
+
+    @classmethod
+    def clear_cache(cls):
+        super().clear_cache()
+        cls._with_duty_cache.clear()
+
+    @classmethod
+    def get_with_duty(cls, company, duty):
+        """Return the departments of the company that have the duty, which is
+        the name of the field"""
+        key = (company.id, duty)
+        departments = cls._with_duty_cache.get(key)
+        if departments is None:
+            departments = tuple(d.id for d in cls.search([
+                        ('company', '=', company.id),
+                        (duty, '=', True),
+                        ]))
+            cls._with_duty_cache.set(key, departments)
+        return cls.browse(departments)
 
 
 class Configuration(metaclass=PoolMeta):
@@ -602,13 +638,21 @@ class Configuration(metaclass=PoolMeta):
             domain=[
                 ('company', '=', Eval('context', {}).get('company', -1)),
                 ],
-            help="The departments that acknowledge the confirmed orders and "
-            "their changes."),
-        'get_review_executing_departments',
-        setter='set_review_executing_departments')
+            help="The departments that acknowledge the reviewed orders that "
+            "are confirmed and their changes."),
+        'get_review_departments', setter='set_review_departments')
+    review_preparing_departments = fields.Function(
+        fields.Many2Many(
+            'company.department', None, None, "Preparing Departments",
+            domain=[
+                ('company', '=', Eval('context', {}).get('company', -1)),
+                ],
+            help="The departments that are told of each new order and what it "
+            "takes from stock."),
+        'get_review_departments', setter='set_review_departments')
 
     @classmethod
-    def _executing_departments(cls, *domain):
+    def _review_departments(cls, *domain):
         pool = Pool()
         Department = pool.get('company.department')
         return Department.search([
@@ -616,22 +660,23 @@ class Configuration(metaclass=PoolMeta):
                 *domain,
                 ])
 
-    def get_review_executing_departments(self, name):
+    def get_review_departments(self, name):
         return [
-            d.id for d in self._executing_departments(
-                ('executes_orders', '=', True))]
+            d.id for d in self._review_departments(
+                (_DEPARTMENTS[name], '=', True))]
 
     @classmethod
-    @without_check_access
-    def set_review_executing_departments(cls, configurations, name, value):
+    def set_review_departments(cls, configurations, name, value):
         "Set them for the company of the context, whatever is sent of others"
         pool = Pool()
         Department = pool.get('company.department')
         for action, *args in value or []:
             if action in {'add', 'remove'}:
-                Department.write(
-                    cls._executing_departments(('id', 'in', args[0])),
-                    {'executes_orders': action == 'add'})
+                # With the access of the user, who chooses the context
+                departments = cls._review_departments(('id', 'in', args[0]))
+                with without_check_access():
+                    Department.write(
+                        departments, {_DEPARTMENTS[name]: action == 'add'})
 
 
 class Sale(metaclass=PoolMeta):
@@ -694,6 +739,17 @@ class Sale(metaclass=PoolMeta):
             'reason': '\n'.join(filter(None, opinions)),
             'asked_by': 'company' if opinions else None,
             }
+
+    @classmethod
+    def confirm(cls, sales):
+        pool = Pool()
+        Change = pool.get('sale.change')
+        unreviewed = [
+            s for s in sales
+            if s.state == 'quotation' and s.review_state != 'approved']
+        super().confirm(sales)
+        with without_check_access():
+            Change.record_unreviewed(cls.browse(unreviewed))
 
     @classmethod
     def _review_confirmed(cls, sales):

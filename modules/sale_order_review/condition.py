@@ -6,6 +6,7 @@ from collections import defaultdict
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
+from trytond.modules.company_department.tools import group_by_company
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If
@@ -14,7 +15,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from . import snapshot as snapshots
 from .exceptions import ConditionError, ConditionValidationError
-from .review import EvidenceMixin, _get_employee, _group_by_company, _recording
+from .review import EvidenceMixin, _get_employee, _get_employees, _recording
 
 
 class Condition(EvidenceMixin, ModelSQL, ModelView):
@@ -467,8 +468,7 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
             and c._is_in_force() and c._is_met(c._sale_payment_term)]
         now = dt.datetime.now()
         with _recording():
-            for company, c_conditions in _group_by_company(
-                    conditions, lambda c: c.company):
+            for company, c_conditions in group_by_company(conditions):
                 employee = _get_employee(company)
                 cls.write(c_conditions, {
                         'state': 'done',
@@ -486,10 +486,11 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def get_can_close(cls, conditions, name):
         result = {c.id: False for c in conditions}
+        user_employees = _get_employees({c.company for c in conditions})
         for condition, employees, _ in cls._get_closers(
                 [c for c in conditions if c.state == 'open'],
                 ['department', 'signoff']):
-            employee = _get_employee(condition.company)
+            employee = user_employees[condition.company]
             result[condition.id] = employee in employees
         return result
 
@@ -499,9 +500,10 @@ class Condition(EvidenceMixin, ModelSQL, ModelView):
         ConditionError if they may not close them"""
         closing = defaultdict(list)
         with without_check_access():
+            user_employees = _get_employees({c.company for c in conditions})
             for condition, employees, departments in cls._get_closers(
                     conditions, names):
-                employee = _get_employee(condition.company)
+                employee = user_employees[condition.company]
                 if employee not in employees:
                     raise ConditionError(gettext(
                             'sale_order_review.msg_condition_department',
@@ -832,31 +834,99 @@ class Move(metaclass=PoolMeta):
     __name__ = 'stock.move'
 
     @classmethod
-    @ModelView.button
-    def do(cls, moves):
+    def check_modification(cls, mode, moves, values=None, external=False):
+        super().check_modification(
+            mode, moves, values=values, external=external)
+        # A client could otherwise ship without the button, or hide the sale
+        # from it
+        if (external and mode == 'write'
+                and values.keys() & {'state', 'origin', 'to_location'}
+                and values.get('state') != 'cancelled'):
+            with without_check_access():
+                cls.check_conditions(
+                    [m for m in cls.browse(moves) if m.state != 'done'])
+
+    @classmethod
+    def check_conditions(cls, moves):
+        """Raise ConditionError with all the open conditions that hold the
+        shipment of the moves"""
         pool = Pool()
         Condition = pool.get('sale.review.condition')
         SaleLine = pool.get('sale.line')
         Condition.check_open({
                 m.origin.sale for m in moves
-                if m.state not in {'done', 'cancelled'}
-                and isinstance(m.origin, SaleLine)
+                if isinstance(m.origin, SaleLine)
                 and m.to_location.type == 'customer'}, 'shipment')
+
+    @classmethod
+    @ModelView.button
+    def do(cls, moves):
+        cls.check_conditions(
+            [m for m in moves if m.state not in {'done', 'cancelled'}])
         super().do(moves)
+
+
+class ShipmentOut(metaclass=PoolMeta):
+    __name__ = 'stock.shipment.out'
+
+    @classmethod
+    @ModelView.button
+    def ship(cls, shipments):
+        pool = Pool()
+        Move = pool.get('stock.move')
+        # The goods leave before their moves are done
+        Move.check_conditions([
+                m for s in shipments if s.state == 'packed'
+                for m in s.outgoing_moves
+                if m.state not in {'staging', 'done', 'cancelled'}])
+        super().ship(shipments)
 
 
 class Invoice(metaclass=PoolMeta):
     __name__ = 'account.invoice'
 
     @classmethod
-    def _post(cls, invoices):
+    def check_modification(cls, mode, invoices, values=None, external=False):
+        super().check_modification(
+            mode, invoices, values=values, external=external)
+        if (external and mode == 'write'
+                and values.get('state') in {'posted', 'paid'}):
+            with without_check_access():
+                cls.check_conditions(cls.browse(invoices))
+
+    @classmethod
+    def check_conditions(cls, invoices):
+        """Raise ConditionError with all the open conditions that hold the
+        posting of the invoices"""
         pool = Pool()
         Condition = pool.get('sale.review.condition')
-        Condition.check_open({
-                s for i in invoices
-                if not i.move or i.move.state != 'posted' for s in i.sales},
-            'invoice')
+        Condition.check_open({s for i in invoices for s in i.sales}, 'invoice')
+
+    @classmethod
+    def _post(cls, invoices):
+        cls.check_conditions([
+                i for i in invoices if not i.move or i.move.state != 'posted'])
         super()._post(invoices)
+
+
+class InvoiceLine(metaclass=PoolMeta):
+    __name__ = 'account.invoice.line'
+
+    @classmethod
+    def check_modification(cls, mode, lines, values=None, external=False):
+        pool = Pool()
+        Condition = pool.get('sale.review.condition')
+        SaleLine = pool.get('sale.line')
+        super().check_modification(
+            mode, lines, values=values, external=external)
+        # The invoice would no longer be known as one of the sale
+        if external and mode == 'write' and 'origin' in values:
+            with without_check_access():
+                Condition.check_open({
+                        l.origin.sale for l in cls.browse(lines)
+                        if isinstance(l.origin, SaleLine)
+                        and l.invoice_state not in {'posted', 'paid'}},
+                    'invoice')
 
 
 class Attachment(metaclass=PoolMeta):

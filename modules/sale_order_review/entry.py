@@ -13,7 +13,8 @@ from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import EntryErrorWithdrawError
-from .review import EvidenceMixin, _get_employee, _recording
+from .review import (
+    EvidenceMixin, _get_employee, _get_employees, _recording)
 
 
 class EntryError(EvidenceMixin, ModelSQL, ModelView):
@@ -179,7 +180,7 @@ class EntryError(EvidenceMixin, ModelSQL, ModelView):
                         error=error.rec_name))
         return (
             not any(e.withdrawn_at for e in errors)
-            and all(_get_employee(e.company) for e in errors))
+            and all(_get_employees({e.company for e in errors}).values()))
 
     @classmethod
     @without_check_access
@@ -209,8 +210,9 @@ class EntryError(EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         User = pool.get('res.user')
         to_write = {}
+        employees = _get_employees({e.company for e in errors})
         for error in errors:
-            employee = _get_employee(error.company)
+            employee = employees[error.company]
             message = None
             if error.withdrawn_at:
                 message = 'msg_entry_error_withdrawn'

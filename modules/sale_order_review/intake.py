@@ -8,6 +8,8 @@ from sql.aggregate import Max
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.company.model import CompanyValueMixin
+from trytond.modules.company_department.tools import (
+    get_users, group_by_company, notify)
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
@@ -439,7 +441,42 @@ class Sale(metaclass=PoolMeta):
         if missing:
             raise IntakeError('\n'.join(missing.values()))
         cls._check_quantities(drafts)
+        entered = [s for s in drafts if not s.number]
         super().quote(sales)
+        cls._notify_preparing(entered)
+
+    @classmethod
+    def _notify_preparing(cls, sales):
+        """Tell the departments that prepare the orders of new ones, with what
+        they take from stock"""
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Department = pool.get('company.department')
+        by_user = defaultdict(dict)
+        for company, c_sales in group_by_company(sales):
+            departments = Department.get_with_duty(company, 'prepares_orders')
+            if not departments:
+                continue
+            with Transaction().set_context(company=company.id):
+                today = Date.today()
+            employees = set().union(*Department.get_signatories(
+                    departments, today).values())
+            for users in get_users(employees).values():
+                for user in users:
+                    by_user[user].update(dict.fromkeys(c_sales))
+        measures = {}
+
+        def describe(sale):
+            language = Transaction().language
+            if language not in measures:
+                measures[language] = cls.get_review_measures(
+                    sales, ['stock_available'])
+            stock = measures[language][sale]['stock_available']['basis']
+            return ': '.join(filter(None, [sale.notification_name, stock]))
+
+        notify(
+            by_user, 'tryton-forward',
+            'sale_order_review.msg_notification_prepare', describe)
 
     @classmethod
     def _check_quantities(cls, sales):

@@ -1,11 +1,11 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 from trytond.i18n import gettext
+from trytond.modules.company_department.tools import group_by_company
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import ReviewRequiredError
-from .review import _group_by_company
 
 _REPORT = 'sale.sale'
 
@@ -50,8 +50,7 @@ class Sale(metaclass=PoolMeta):
         # As they are now also when looking at the history
         with Transaction().set_context(_datetime=None):
             offers = [
-                s for company, c_sales in _group_by_company(
-                    cls.browse(sales), lambda s: s.company)
+                s for company, c_sales in group_by_company(cls.browse(sales))
                 if configuration.get_multivalue(
                     'review_offer', company=company.id)
                 for s in c_sales

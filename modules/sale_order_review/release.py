@@ -8,6 +8,7 @@ from itertools import chain
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
+from trytond.modules.company_department.tools import group_by_company
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If, TimeDelta
@@ -19,8 +20,8 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 from . import snapshot as snapshots
 from .exceptions import ReleaseError
 from .review import (
-    EvidenceMixin, _check_present, _get_employee, _get_excluded,
-    _group_by_company, _read_target, _recording)
+    EvidenceMixin, _check_present, _get_employee, _get_excluded, _read_target,
+    _recording)
 
 review_release_validity = fields.TimeDelta(
     "Emergency Release",
@@ -388,8 +389,7 @@ class Release(EvidenceMixin, ModelSQL, ModelView):
             ModelData.get_id('sale_order_review', n)
             for n in ['group_review_admin', 'group_review_auditor']]
         employees = defaultdict(list)
-        for company, c_releases in _group_by_company(
-                releases, lambda r: r.company):
+        for company, c_releases in group_by_company(releases):
             for relation in UserEmployee.search([
                         ('employee.company', '=', company.id),
                         ('user.groups', 'in', groups),
@@ -478,8 +478,7 @@ class Release(EvidenceMixin, ModelSQL, ModelView):
         Review = pool.get('sale.review')
         now = dt.datetime.now()
         reasons = {p.origin: cls._get_bypassed(p) for p in plans}
-        for company, c_releases in _group_by_company(
-                releases, lambda r: r.company):
+        for company, c_releases in group_by_company(releases):
             with Transaction().set_context(company=company.id):
                 today = Date.today()
             days = Configuration(1).get_multivalue(
@@ -758,15 +757,13 @@ class Sale(ReleasedMixin, metaclass=PoolMeta):
         with without_check_access():
             # Only what is held can be released
             held = [
-                r['id'] for r in snapshots.select(
-                    cls, {'id', 'state', 'review_state'}, 'id',
-                    [s.id for s in sales])
-                if r['state'] == 'quotation'
-                and r['review_state'] in {'required', 'open'}]
+                s for s in cls.browse(sales)
+                if s.state == 'quotation'
+                and s.review_state in {'required', 'open'}]
             if not held:
                 return {s.id: False for s in sales}
             valid = Release.search([
-                    ('origin', 'in', [str(s) for s in cls.browse(held)]),
+                    ('origin', 'in', list(map(str, held))),
                     ('state', '=', 'unused'),
                     ('expired', '=', False),
                     ])

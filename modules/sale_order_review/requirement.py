@@ -11,7 +11,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 
 from .exceptions import RequirementError
-from .review import _get_employee
+from .review import _get_employees
 
 _CONFIRMATION = {'confirmed_by', 'confirmed_at'}
 
@@ -216,10 +216,11 @@ class Requirement(ReviewedMixin, ModelSQL, ModelView):
     def confirm(cls, requirements):
         "Record that the oral requirements have been confirmed"
         to_write = {}
+        employees = _get_employees({r.sale.company for r in requirements})
         for requirement in requirements:
             sale = requirement.sale
             problem = None
-            employee = _get_employee(sale.company)
+            employee = employees[sale.company]
             if not requirement.oral or requirement.confirmed_at:
                 problem = 'msg_requirement_confirm_oral'
             elif sale.state not in {'draft', 'quotation'}:

@@ -10,7 +10,7 @@ from trytond.model import (
     Index, ModelSQL, ModelStorage, ModelView, Unique, Workflow, fields)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company_department.tools import (
-    get_users, notify, per_company)
+    get_users, group_by_company, notify, per_company)
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool
 from trytond.pyson import Bool, Date, Eval, If
@@ -316,6 +316,11 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         return differences
 
     @property
+    def opinions(self):
+        "The opinions with which it was returned"
+        return [s.opinion for s in self.signoffs if s.state == 'returned']
+
+    @property
     def missing(self):
         "The text of the departments that have not signed and who can"
         return ', '.join(
@@ -360,7 +365,7 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
             for s in submitted}
         previous = cls.get_current(submitted)
         planned = Model.plan_reviews(submitted)
-        for company, c_plans in _group_by_company(
+        for company, c_plans in group_by_company(
                 planned, lambda p: p.sale.company):
             with Transaction().set_context(company=company.id):
                 today = Date.today()
@@ -404,7 +409,7 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
         now = dt.datetime.now()
         names = cls._get_names(plans)
         reviews, pending, approved = [], [], []
-        for company, c_plans in _group_by_company(
+        for company, c_plans in group_by_company(
                 plans, lambda p: p.sale.company):
             sequence = Configuration(1).get_multivalue(
                 'review_sequence', company=company.id)
@@ -952,8 +957,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         Date = pool.get('ir.date')
         Department = pool.get('company.department')
         result = {}
-        for company, c_signoffs in _group_by_company(
-                signoffs, lambda s: s.company):
+        for company, c_signoffs in group_by_company(signoffs):
             if date is None:
                 with Transaction().set_context(company=company.id):
                     date_ = Date.today()
@@ -1153,8 +1157,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Date = pool.get('ir.date')
         colors = {}
-        for company, c_signoffs in _group_by_company(
-                signoffs, lambda s: s.company):
+        for company, c_signoffs in group_by_company(signoffs):
             with Transaction().set_context(company=company.id):
                 today = Date.today()
             for signoff in c_signoffs:
@@ -1308,7 +1311,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         problems = []
         signatories = Department.get_signatories(
             {s['department'] for p in plans for s in p.signoffs}, today)
-        users = _get_employees_with_user(signatories)
+        users = get_users({e for a in signatories.values() for e in a})
         for plan in plans:
             date = today
             for _, signoffs in groupby(
@@ -1351,7 +1354,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         Checklist = pool.get('sale.review.checklist')
         planned = list(planned)
         answers = {}
-        for company, c_planned in _group_by_company(
+        for company, c_planned in group_by_company(
                 planned, lambda p: p[0].company):
             answers[company] = Checklist.get_answers({
                     s['checklist'] for _, p in c_planned for s in p.signoffs
@@ -1583,8 +1586,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Date = pool.get('ir.date')
         Warning = pool.get('res.user.warning')
-        for company, c_signoffs in _group_by_company(
-                signoffs, lambda s: s.company):
+        for company, c_signoffs in group_by_company(signoffs):
             with Transaction().set_context(company=company.id):
                 today = Date.today()
             late = [
@@ -1854,6 +1856,14 @@ def _get_employee(company):
         return employee
 
 
+def _get_employees(companies):
+    "Return by company the current employee of the user if it is one of it"
+    employee = _get_user_employee()
+    return {
+        c: employee if employee and employee.company == c else None
+        for c in companies}
+
+
 def _get_user_employee():
     "Return the current employee of the user"
     pool = Pool()
@@ -1901,14 +1911,6 @@ def _get_excluded(couples):
         for employee, user in couples}
 
 
-def _group_by_company(records, key):
-    "Return the couples of company and list of its records"
-    by_company = defaultdict(list)
-    for record in records:
-        by_company[key(record)].append(record)
-    return by_company.items()
-
-
 def _filter_signatories(signatories, kind, department, excluded):
     """Return the signatories of the department who can sign.
 
@@ -1924,17 +1926,6 @@ def _filter_signatories(signatories, kind, department, excluded):
         if principals:
             result[employee] = principals
     return result
-
-
-def _get_employees_with_user(signatories):
-    "Return the set of the signatories of the departments who have a user"
-    pool = Pool()
-    UserEmployee = pool.get('res.user-company.employee')
-    return {r.employee for r in UserEmployee.search([
-                ('employee', 'in', list({
-                            e.id for a in signatories.values() for e in a})),
-                ('user.active', '=', True),
-                ])}
 
 
 def _count_signatories(acting, users, kind, number):

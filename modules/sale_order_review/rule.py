@@ -13,6 +13,8 @@ from trytond.model import (
     sequence_ordered)
 from trytond.model.exceptions import AccessError
 from trytond.model.modelstorage import EvalEnvironment
+from trytond.modules.company_department.tools import (
+    get_users, group_by_company)
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If, PYSONDecoder
@@ -21,8 +23,7 @@ from trytond.transaction import (
 
 from .exceptions import RuleChecklistWarning, RuleError, RuleValidationError
 from .review import (
-    _count_signatories, _filter_signatories, _get_employees_with_user,
-    _group_by_company)
+    _count_signatories, _filter_signatories)
 from .sale import _parents
 
 
@@ -249,12 +250,12 @@ class Rule(
         Date = pool.get('ir.date')
         Department = pool.get('company.department')
         warnings = {}
-        for company, c_rules in _group_by_company(
-                cls.browse(rules), lambda r: r.company):
+        for company, c_rules in group_by_company(cls.browse(rules)):
             with Transaction().set_context(company=company.id):
                 signatories = Department.get_signatories(
                     {r.department for r in c_rules}, Date.today())
-                users = _get_employees_with_user(signatories)
+                users = get_users(
+                    {e for a in signatories.values() for e in a})
                 for rule in c_rules:
                     warnings[rule.id] = '\n'.join([
                             *rule._get_signatory_warnings(

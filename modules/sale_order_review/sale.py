@@ -451,11 +451,23 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                 'sale', list(by_id)):
             if row['type'] == 'line':
                 sale = by_id[row['sale']]
-                row['amount'] = sale.currency.round(
-                    Decimal(str(row['quantity'] or 0))
-                    * (row['unit_price'] or 0))
+                row['amount'] = sale._review_line_amount(row)
                 lines[sale].append(row)
         return lines
+
+    def _review_line_amount(self, values):
+        return self.currency.round(
+            Decimal(str(values['quantity'] or 0))
+            * Decimal(values['unit_price'] or 0))
+
+    def get_review_snapshot_amount(self, snapshot):
+        "Return the untaxed amount of the lines of the snapshot"
+        pool = Pool()
+        Line = pool.get('sale.line')
+        return sum((
+                self._review_line_amount(l)
+                for l in snapshot[Line.__name__].values()
+                if l['type'] == 'line'), Decimal(0))
 
     @classmethod
     def _get_review_amount(cls, sales):

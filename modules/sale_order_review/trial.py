@@ -9,6 +9,7 @@ from sql.aggregate import Count
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.company_department.tools import group_by_company
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, PYSONEncoder
 from trytond.tools import grouped_slice
@@ -16,7 +17,7 @@ from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .exceptions import RuleError
-from .review import _group_by_company, _read_target
+from .review import _read_target
 
 # How many orders are in the memory at once
 _SLICE = 500
@@ -117,7 +118,7 @@ class Trial(ModelSQL, ModelView):
                         rule=r.rec_name)
                     for r in others))
         trials = []
-        for company, c_rules in _group_by_company(rules, lambda r: r.company):
+        for company, c_rules in group_by_company(rules):
             sales = Sale.search([
                     ('company', '=', company.id),
                     ('sale_date', '>=', from_date),
