@@ -79,7 +79,7 @@ def world():
         a, = Company.search([('party.name', '!=', "B")])
         b, = Company.search([('party.name', '=', "B")])
         employees = {e.party.name: e for e in Employee.search([])}
-        world.company = a.id
+        world.company, world.foreign = a.id, b.id
         world.parties = {n.lower(): e.party.id for n, e in employees.items()}
         for name, company, confidentiality, managers in [
                 ("Normal", a, 'normal', []),
@@ -829,6 +829,20 @@ def test_graded_party(world, graded, login):
                 ('id', 'in', ids), domain], 0, None, None)
         assert {
             p['name'] for p in parties if p['id'] in found} == credit, domain
+    # Of a company that is not that of the user
+    foreign = world.company if company else world.foreign
+    for values in client(
+            'party.party.read', ids, ['customer_class', 'customer_credit'],
+            company=foreign):
+        assert not values['customer_class'] and not values['customer_credit']
+    for name in ['customer_class', 'customer_credit']:
+        assert not client(
+            'party.party.search', [(name, '!=', None)], 0, None, None,
+            company=foreign)
+        assert client(
+            'party.party.search', [('id', 'in', ids)], 0, None,
+            [(name, 'ASC NULLS LAST'), ('id', 'ASC')], company=foreign
+            ) == sorted(ids)
     if login == 'ann':
         return
     for clause, expected in [

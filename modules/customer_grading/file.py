@@ -29,7 +29,8 @@ from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import StateAction, Wizard
 
 from .exceptions import (
-    FileAccessError, FileApproveError, FileStateError, FileValidationError)
+    FileAccessError, FileApproveError, FileStateError, FileValidationError,
+    GradingRunError)
 
 # Of orders that count as business
 _ORDERED = ['confirmed', 'processing', 'done']
@@ -57,6 +58,28 @@ def is_same_person(user, employee=None):
                 or set(user.employees) & set(current.employees)):
             return True
         return bool(employee) and employee in current.employees
+
+
+def get_context_company():
+    "Return the id of the company of the context if the user may see it"
+    pool = Pool()
+    User = pool.get('res.user')
+    transaction = Transaction()
+    company = transaction.context.get('company')
+    if company is not None and company >= 0 and (
+            not transaction.user or company in User.get_companies()):
+        return company
+
+
+def get_todays(companies):
+    "Return by company the date of today"
+    pool = Pool()
+    Date = pool.get('ir.date')
+    todays = {}
+    for company in companies:
+        with Transaction().set_context(company=company.id):
+            todays[company] = Date.today()
+    return todays
 
 
 def is_set(column):
@@ -410,7 +433,8 @@ class File(Workflow, ModelSQL, ModelView):
         Monetary(
             "Revenue", currency='currency', digits='currency',
             help="The amount without taxes of the orders of the last 12 "
-            "months."),
+            "months.\n"
+            "Empty if a currency has no rate on the date of an order."),
         'get_history')
     open_amount = fields.Function(
         Monetary(
@@ -993,35 +1017,25 @@ class File(Workflow, ModelSQL, ModelView):
     @classmethod
     def _get_revenue(cls, company, parties):
         pool = Pool()
-        Currency = pool.get('currency.currency')
         Date = pool.get('ir.date')
-        Sale = pool.get('sale.sale')
+        Metric = pool.get('customer.grading.metric')
         with Transaction().set_context(company=company.id):
             today = Date.today()
-        sale = Sale.__table__()
-        rate = Currency.currency_rate_sql()
-        own_rate = Currency.currency_rate_sql()
-
-        def is_valid(rate, currency):
-            return ((rate.currency == currency)
-                & (rate.start_date <= sale.sale_date)
-                & ((rate.end_date == Null) | (rate.end_date > sale.sale_date)))
-
-        amount = Case(
-            (sale.currency == company.currency.id, sale.untaxed_amount_cache),
-            else_=sale.untaxed_amount_cache * own_rate.rate / rate.rate)
-        query = (sale
-            .join(rate, 'LEFT', condition=is_valid(rate, sale.currency))
-            .join(own_rate, 'LEFT', condition=is_valid(
-                    own_rate, company.currency.id))
-            .select(
-                sale.party, Sum(amount).as_('amount'),
-                where=(sale.company == company.id)
-                & sale.state.in_(_ORDERED)
-                & (sale.sale_date > today - relativedelta(months=12))
-                & fields.SQL_OPERATORS['in'](sale.party, parties),
-                group_by=sale.party))
-        return cls._get_amounts(query, company)
+        try:
+            sale = Metric.sales(
+                company, today - relativedelta(months=12), today,
+                parties=parties)
+        except GradingRunError:
+            # Only of those with a currency without rate it is not known
+            if len(parties) == 1:
+                return [(parties[0], None)]
+            half = len(parties) // 2
+            return [
+                *cls._get_revenue(company, parties[:half]),
+                *cls._get_revenue(company, parties[half:])]
+        return cls._get_amounts(sale.select(
+                sale.party, Sum(sale.amount).as_('amount'),
+                group_by=sale.party), company)
 
     @classmethod
     def _get_open_amount(cls, company, parties):

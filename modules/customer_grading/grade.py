@@ -22,7 +22,7 @@ from trytond.transaction import Transaction, check_access, without_check_access
 
 from . import file
 from .exceptions import GradeAccessError, OverrideError
-from .file import CustomerMixin
+from .file import CustomerMixin, get_context_company
 
 AXES = [
     ('class', "Class"),
@@ -886,9 +886,9 @@ class Party(metaclass=PoolMeta):
     def get_customer_grades(cls, parties, names):
         pool = Pool()
         Grade = pool.get('customer.grade')
-        company = Transaction().context.get('company')
+        company = get_context_company()
         current = {}
-        if company is not None and company >= 0:
+        if company is not None:
             current = Grade.get_current(company, parties)
             if 'customer_credit' in names:
                 cls._hide_credit(company, current)
@@ -910,22 +910,29 @@ class Party(metaclass=PoolMeta):
                 grades.pop('credit', None)
 
     @classmethod
-    def search_customer_grade(cls, name, clause):
+    def _where_readable(cls, table, name):
+        "Return the condition for the current grades that the user may read"
         pool = Pool()
         File = pool.get('customer.file')
         Grade = pool.get('customer.grade')
-        nested = clause[0][len(name):]
-        _, operator, value, *extra = clause
-        table = Grade.__table__()
         where = (
             (table.axis == _get_axis(name))
-            & Grade._current(
-                table, Transaction().context.get('company') or -1))
+            & Grade._current(table, get_context_company() or -1))
         if name == 'customer_credit' and Transaction().user:
             if File.may_read_credit():
                 where &= ~table.id.in_(Grade._get_hidden(File.hidden()))
             else:
                 where &= Literal(False)
+        return where
+
+    @classmethod
+    def search_customer_grade(cls, name, clause):
+        pool = Pool()
+        Grade = pool.get('customer.grade')
+        nested = clause[0][len(name):]
+        _, operator, value, *extra = clause
+        table = Grade.__table__()
+        where = cls._where_readable(table, name)
         graded = table.select(table.party, where=where)
         if not nested and value is None:
             return [('id', 'not in' if operator == '=' else 'in', graded)]
@@ -1020,9 +1027,7 @@ class Party(metaclass=PoolMeta):
                 catalogue, condition=grade.grade == catalogue.id
                 ).select(
                     grade.party.as_('party'), catalogue.rank.as_('rank'),
-                    where=(grade.axis == _get_axis(name))
-                    & Grade._current(
-                        grade, Transaction().context.get('company') or -1))
+                    where=cls._where_readable(grade, name))
             tables[name] = {None: (query, query.party == party.id)}
         query, _ = tables[name][None]
         return [query.rank]

@@ -11,6 +11,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, check_access
 
+from .file import get_context_company
 from .grade import AXES
 from .lift import Lift, load_definition, load_detail
 
@@ -60,13 +61,10 @@ class GradeCard(GradingDocument):
     def _get_company(cls, record):
         pool = Pool()
         Company = pool.get('company.company')
-        User = pool.get('res.user')
         if record.__class__.__name__ == 'customer.file':
             return record.company
-        transaction = Transaction()
-        company = transaction.context.get('company')
-        if company is None or company < 0 or (
-                transaction.user and company not in User.get_companies()):
+        company = get_context_company()
+        if company is None:
             raise AccessError(gettext(
                     'customer_grading.msg_card_company',
                     party=record.rec_name))

@@ -17,7 +17,7 @@ from trytond.pyson import Eval, If, PYSONEncoder
 from trytond.transaction import Transaction
 from trytond.wizard import StateAction, StateTransition, Wizard
 
-from .file import CustomerMixin
+from .file import CustomerMixin, get_context_company
 from .grade import AXES
 from .metric import SALE_STATES, number
 
@@ -68,14 +68,8 @@ class RevenueMixin(ModelSQL):
         "Return the company of the context if the user may see it"
         pool = Pool()
         Company = pool.get('company.company')
-        User = pool.get('res.user')
-        transaction = Transaction()
-        company = transaction.context.get('company')
-        if company is None or company < 0:
-            return
-        if transaction.user and company not in User.get_companies():
-            return
-        return Company(company)
+        company = get_context_company()
+        return Company(company) if company is not None else None
 
     @classmethod
     def _empty(cls):
