@@ -4,6 +4,8 @@ import datetime as dt
 from decimal import Decimal
 
 from trytond.exceptions import UserError
+from trytond.modules.currency.tests import create_currency
+from trytond.modules.customer_grading.exceptions import GradingRunError
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -167,6 +169,38 @@ class PolicyTestCase(CreditTestCase):
         self.assertEqual(
             Policy.get_credit_limits(company, {party().id: policy}),
             {party().id: 250})
+
+    @with_company
+    def test_revenue_currency(self):
+        "Test orders in other currencies, and from before there was a cache"
+        pool = Pool()
+        Policy = pool.get('customer.service.policy')
+        Rate = pool.get('currency.currency.rate')
+        Sale = pool.get('sale.sale')
+        company = get_company()
+        foreign = create_currency('gbp')
+        Rate.create([
+                {'currency': c.id, 'date': dt.date(2020, 1, 1), 'rate': r}
+                for c, r in [
+                    (company.currency, Decimal(1)), (foreign, Decimal(4))]
+                if not c.rates])
+        old = create_sale()
+        Sale.confirm([old, create_sale(currency=foreign)])
+        table = Sale.__table__()
+        Transaction().connection.cursor().execute(*table.update(
+                [table.untaxed_amount_cache], [None],
+                where=table.id == old.id))
+        policy = create_policy(
+            credit_method='revenue_share', credit_factor=Decimal(1))
+        self.assertEqual(
+            Policy.get_credit_limits(company, {party().id: policy}),
+            {party().id: 1250})
+        Rate.delete(Rate.search([('currency', '=', foreign.id)]))
+        with self.assertRaisesRegex(GradingRunError, "gbp"):
+            Policy.get_credit_limits(company, {party().id: policy})
+        self.assertEqual(
+            Policy.get_credit_limits(company, {party("Other").id: policy}),
+            {party("Other").id: 0})
 
     @with_company
     def test_values(self):

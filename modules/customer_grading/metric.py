@@ -131,21 +131,23 @@ class Metric(Model):
         return fields.SQL_OPERATORS['in'](column, list(parties))
 
     @classmethod
-    def sales(cls, company, start, end, parties=None):
+    def sales(cls, company, start, end, parties=None, payer=False):
         """Return the query of the confirmed sales after start and up to end
         with id, party, date, rate to the currency of the company and amount in
         this currency
 
-        start can be None."""
+        start can be None. The party is who pays if payer is set."""
         pool = Pool()
         Line = pool.get('sale.line')
         Sale = pool.get('sale.sale')
         sale, line = Sale.__table__(), Line.__table__()
+        party = (
+            Coalesce(sale.invoice_party, sale.party) if payer else sale.party)
         where = (
             (sale.company == company.id)
             & sale.state.in_(SALE_STATES)
             & (sale.sale_date <= end)
-            & cls.where_parties(sale.party, parties))
+            & cls.where_parties(party, parties))
         if start:
             where &= sale.sale_date > start
         # Sales made before there was a cache
@@ -162,7 +164,7 @@ class Metric(Model):
             amount = Round(amount * rate, company.currency.digits)
         return from_item.select(
             sale.id.as_('id'),
-            sale.party.as_('party'),
+            party.as_('party'),
             sale.sale_date.as_('date'),
             (Literal(1) if rate is None else rate).as_('rate'),
             amount.as_('amount'),

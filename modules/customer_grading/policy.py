@@ -6,7 +6,6 @@ from decimal import Decimal
 from dateutil.relativedelta import relativedelta
 from sql import Literal, Null
 from sql.aggregate import Sum
-from sql.conditionals import Case, Coalesce
 
 from trytond.cache import Cache
 from trytond.i18n import gettext
@@ -19,7 +18,6 @@ from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import PolicyValidationError
-from .exposure import numeric
 from .file import recording
 
 CRITERIA = ['class_', 'level', 'credit', 'kind', 'market']
@@ -329,45 +327,19 @@ class Policy(
         """Return by id of party the untaxed amount of the orders that it paid
         for in the last 12 months, in the currency of the company"""
         pool = Pool()
-        Currency = pool.get('currency.currency')
         Date = pool.get('ir.date')
-        Sale = pool.get('sale.sale')
+        Metric = pool.get('customer.grading.metric')
         cursor = Transaction().connection.cursor()
-        with Transaction().set_context(company=company.id):
-            today = Date.today()
-        sale = Sale.__table__()
-        rate_sale = Currency.currency_rate_sql()
-        rate_company = Currency.currency_rate_sql()
-        payer = Coalesce(sale.invoice_party, sale.party)
         revenues = defaultdict(Decimal)
-
-        def valid(rate, currency):
-            return ((rate.currency == currency)
-                & (rate.start_date <= sale.sale_date)
-                & ((rate.end_date == Null)
-                    | (rate.end_date > sale.sale_date)))
-
         if not party_ids:
             return revenues
-        cursor.execute(*sale
-            .join(rate_sale, 'LEFT',
-                condition=(sale.currency != company.currency.id)
-                & valid(rate_sale, sale.currency))
-            .join(rate_company, 'LEFT',
-                condition=(sale.currency != company.currency.id)
-                & valid(rate_company, company.currency.id))
-            .select(
-                payer,
-                Sum(numeric(sale.untaxed_amount_cache) * Case(
-                        (sale.currency == company.currency.id, 1),
-                        else_=numeric(rate_company.rate)
-                        / numeric(rate_sale.rate))),
-                where=(sale.company == company.id)
-                & sale.state.in_(['confirmed', 'processing', 'done'])
-                & (sale.sale_date > today - relativedelta(months=12))
-                & (sale.sale_date <= today)
-                & fields.SQL_OPERATORS['in'](payer, list(party_ids)),
-                group_by=payer))
+        with Transaction().set_context(company=company.id):
+            today = Date.today()
+        sale = Metric.sales(
+            company, today - relativedelta(months=12), today,
+            parties=party_ids, payer=True)
+        cursor.execute(*sale.select(
+                sale.party, Sum(sale.amount), group_by=sale.party))
         for party, amount in cursor:
             revenues[party] = Decimal(str(amount or 0))
         return revenues
@@ -382,6 +354,15 @@ class PolicyPaymentTerm(ModelSQL):
     payment_term = fields.Many2One(
         'account.invoice.payment_term', "Payment Term", ondelete='CASCADE',
         required=True)
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        t = cls.__table__()
+        cls._sql_indexes.update({
+                Index(t, (t.policy, Index.Equality())),
+                Index(t, (t.payment_term, Index.Equality())),
+                })
 
     @classmethod
     def on_modification(cls, mode, records, field_names=None):
