@@ -80,6 +80,19 @@ def on(date):
 
 
 @contextmanager
+def on_in(company, date):
+    "Run on the date in the company, and today elsewhere"
+    real = Date.today()
+
+    def today(timezone=None):
+        own = Transaction().context.get('company') == company.id
+        return date if own else real
+
+    with patch.object(Date, 'today', side_effect=today):
+        yield
+
+
+@contextmanager
 def count_queries():
     "Return the list of the queries that are executed meanwhile"
     queries = []

@@ -9,7 +9,7 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from .care import CareTestCase, client
-from .review import employee, get, get_company, with_company
+from .review import employee, get, get_company, on, with_company
 
 
 class ComplaintTestCase(CareTestCase):
@@ -119,6 +119,20 @@ class ComplaintTestCase(CareTestCase):
         self.assertEqual(complaint.closed_on, dt.date.today())
 
     @with_company
+    def test_closed_on(self):
+        "Test a complaint keeps the day on which it came to its end"
+        today = dt.date.today()
+        ended = self.approve(self.create())
+        draft = self.create()
+        with on(today + dt.timedelta(days=3)):
+            for button in ['process', 'reject']:
+                self.assertEqual(
+                    self.click(ended, button).closed_on, today)
+                self.assertIsNone(self.click(draft, button).closed_on)
+        cancelled = self.click(draft, 'cancel')
+        self.assertIsNone(self.click(cancelled, 'process').closed_on)
+
+    @with_company
     def test_prevention(self):
         "Test what prevents it is done by somebody"
         pool = Pool()
@@ -138,6 +152,15 @@ class ComplaintTestCase(CareTestCase):
             self.assertEqual(
                 Prevention.search([('mine', '=', True)]), [prevention])
             Prevention.do([prevention])
+        cancelled = self.click(self.create(), 'cancel')
+        with client("Sven"):
+            with self.assertRaisesRegex(CareError, "Cancelled"):
+                Prevention.create([{
+                            'complaint': cancelled.id,
+                            'name': "Order lorries a day ahead",
+                            'employee': employee("Sally").id,
+                            'due_date': dt.date.today(),
+                            }])
         prevention = Prevention(prevention.id)
         self.assertEqual(prevention.done_by, employee("Sally"))
         with self.assertRaises(AccessError):

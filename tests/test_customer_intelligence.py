@@ -9,9 +9,10 @@ from trytond.model.modelview import AccessButtonError
 from trytond.modules.company.tests import create_company as new_company
 from trytond.modules.customer_grading.exceptions import CareError
 from trytond.pool import Pool
+from trytond.transaction import Transaction
 
 from .care import CareTestCase, client, create_file, months_ago
-from .review import employee, get, with_company
+from .review import employee, get, on_in, with_company
 
 
 class IntelligenceTestCase(CareTestCase):
@@ -145,6 +146,7 @@ class IntelligenceTestCase(CareTestCase):
         "Test what is accepted is planned, followed and closed"
         pool = Pool()
         Action = pool.get('customer.intelligence.action')
+        self.check_no_action(self.evaluated(), "Evaluated")
         record = self.click(self.evaluated(), 'accept')
         with self.assertRaises(CareError):
             self.click(record, 'follow')
@@ -162,6 +164,19 @@ class IntelligenceTestCase(CareTestCase):
         record = self.click(record, 'close', outcome="An order")
         self.assertEqual(record.state, 'closed')
         self.assertEqual(record.closed_by, employee("Carla"))
+        self.check_no_action(record, "Closed")
+        self.check_no_action(
+            self.click(self.evaluated(), 'reject'), "Rejected")
+
+    def check_no_action(self, record, state):
+        Action = Pool().get('customer.intelligence.action')
+        with client("Carla"), self.assertRaisesRegex(CareError, state):
+            Action.create([{
+                        'intelligence': record.id,
+                        'name': "Call the planner",
+                        'employee': employee("Carl").id,
+                        'due_date': dt.date.today(),
+                        }])
 
     @with_company
     def test_reward(self):
@@ -289,6 +304,17 @@ class AssessmentTestCase(CareTestCase):
         self.assertEqual(
             (copy.state, copy.assessed_by, copy.industry),
             ('draft', None, 90))
+
+    @with_company
+    def test_today(self):
+        "Test today is that of the company of the customer"
+        file = create_file()
+        tomorrow = dt.date.today() + dt.timedelta(days=1)
+        record = self.create(file, industry=70, assessed_on=tomorrow)
+        with on_in(file.company, tomorrow):
+            with client("Carla"), Transaction().set_context(company=None):
+                record.__class__.do([record])
+        self.assertEqual(record.__class__(record.id).state, 'done')
 
     @with_company
     def test_range(self):

@@ -158,6 +158,22 @@ class SurveyTestCase(CareTestCase):
         self.assertEqual(Measure(measure.id).state, 'done')
 
     @with_company
+    def test_measure_state(self):
+        "Test there are no measures before there are answers"
+        Measure = Pool().get('customer.survey.measure')
+        survey = self.create_survey(means='telephone')
+        for button, state in [(None, "Planned"), ('cancel', "Cancelled")]:
+            if button:
+                survey = self.click(survey, button)
+            with client("Carla"), self.assertRaisesRegex(CareError, state):
+                Measure.create([{
+                            'survey': survey.id,
+                            'name': "Answer within a day",
+                            'employee': employee("Carl").id,
+                            'due_date': dt.date.today(),
+                            }])
+
+    @with_company
     def test_questionnaire(self):
         "Test questionnaires are frozen once they are used"
         pool = Pool()

@@ -14,7 +14,7 @@ from trytond.transaction import Transaction
 
 from .care import CareTestCase, client, create_file
 from .review import (
-    count_queries, create_party, employee, get_company, with_company)
+    count_queries, create_party, employee, get, get_company, with_company)
 
 
 class VisitTestCase(CareTestCase):
@@ -228,6 +228,34 @@ class VisitTestCase(CareTestCase):
                             'employee': employee("Carl").id,
                             'due_date': dt.date.today(),
                             }])
+
+    @with_company
+    def test_no_employee(self):
+        "Test nobody does or cancels a visit without being an employee"
+        Visit = Pool().get('customer.visit')
+        own = create_file()
+        file = create_file(create_party("Other"), company=new_company())
+        visits = [
+            self.create(own, report="Wants more", cancel_reason="Ill"),
+            Visit.create([{
+                        'file': file.id,
+                        'employee': self._employee(file.company).id,
+                        'planned_date': dt.date.today(),
+                        'report': "Wants more",
+                        'cancel_reason': "Ill",
+                        }])[0],
+            ]
+        for visit, user in [
+                # The administrator has no employee, Carla one elsewhere
+                (visits[0], 1),
+                (visits[1], get('res.user', "Carla").id),
+                ]:
+            for button in [Visit.do, Visit.cancel]:
+                with self.subTest(user=user, button=button.__name__), \
+                        Transaction().set_user(user):
+                    with self.assertRaisesRegex(CareError, "You need"):
+                        button([Visit(visit.id)])
+                    self.assertEqual(Visit(visit.id).state, 'planned')
 
     @with_company
     def test_cancel(self):

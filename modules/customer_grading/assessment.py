@@ -12,7 +12,7 @@ from trytond.pyson import Eval, If
 
 from .care import EvidenceMixin, get_employee, recording
 from .exceptions import CareError
-from .file import FileMixin
+from .file import FileMixin, get_todays
 
 CRITERIA = [
     'industry', 'size', 'buying_power', 'demand', 'stability', 'loyalty']
@@ -162,14 +162,13 @@ class Assessment(Workflow, EvidenceMixin, FileMixin, ModelSQL, ModelView):
         if len(files) > len(set(files)):
             raise CareError(gettext(
                     'customer_grading.msg_assessment_twice'))
-        pool = Pool()
-        Date = pool.get('ir.date')
+        todays = get_todays({a.company for a in assessments})
         for assessment in assessments:
             if all(getattr(assessment, n) is None for n in CRITERIA):
                 raise CareError(gettext(
                         'customer_grading.msg_assessment_empty',
                         assessment=assessment.rec_name))
-            if assessment.assessed_on > Date.today():
+            if assessment.assessed_on > todays[assessment.company]:
                 raise CareError(gettext(
                         'customer_grading.msg_assessment_future',
                         assessment=assessment.rec_name))
@@ -178,6 +177,8 @@ class Assessment(Workflow, EvidenceMixin, FileMixin, ModelSQL, ModelView):
                     ('file', 'in', files),
                     ('state', '=', 'done'),
                     ])}
+        employees = {
+            c: get_employee(c) for c in {a.company for a in assessments}}
         args = []
         for assessment in assessments:
             previous = former.get(assessment.file)
@@ -192,11 +193,10 @@ class Assessment(Workflow, EvidenceMixin, FileMixin, ModelSQL, ModelView):
                             'superseded_by': assessment.id,
                             }))
             args.extend(([assessment], {
-                        'assessed_by': get_employee(assessment.company).id,
+                        'assessed_by': employees[assessment.company].id,
                         }))
         if args:
             cls.write(*args)
-
 
 
 class Metric(metaclass=PoolMeta):

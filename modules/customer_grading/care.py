@@ -20,7 +20,7 @@ from trytond.pyson import Date, Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import CareError
-from .file import PartMixin, check_read
+from .file import PartMixin, check_read, get_todays
 
 _DATE = fields.Date("Date")
 _REACHED = ['investigated', 'approved']
@@ -188,6 +188,9 @@ class ActionMixin(PartMixin, EvidenceMixin, MineMixin, ModelSQL, ModelView):
 
     _open_states = ('open',)
     _recorded_names = frozenset(['done_by', 'done_at'])
+    # The name of what it belongs to, and in which of its states it is added
+    _parent_name = None
+    _parent_states = ()
 
     @classmethod
     def __setup__(cls):
@@ -217,6 +220,21 @@ class ActionMixin(PartMixin, EvidenceMixin, MineMixin, ModelSQL, ModelView):
             ('/tree/field[@name="due_date"]', 'visual',
                 If(late, 'danger', '')),
             ]
+
+    @classmethod
+    def check_modification(cls, mode, actions, values=None, external=False):
+        super().check_modification(
+            mode, actions, values=values, external=external)
+        if mode == 'create':
+            for action in actions:
+                parent = getattr(action, cls._parent_name)
+                if parent.state not in cls._parent_states:
+                    names = parent.__names__('state', parent)
+                    raise CareError(gettext(
+                            'customer_grading.msg_care_action',
+                            action=action.rec_name,
+                            record=names['record'], model=names['model'],
+                            state=names['value']))
 
     @classmethod
     @ModelView.button
@@ -278,7 +296,7 @@ class CadenceMixin(ModelStorage):
                 return []
             last, planned = cls._get_last(files)
             employees = cls._get_responsibles(files)
-            todays = cls._get_todays({f.company for f in files})
+            todays = get_todays({f.company for f in files})
             to_create = []
             for file in files:
                 if file.id in planned:
@@ -299,16 +317,6 @@ class CadenceMixin(ModelStorage):
     def _get_planned(cls, file, date, employee):
         "Return the values of what is planned for the file at the date"
         raise NotImplementedError
-
-    @classmethod
-    def _get_todays(cls, companies):
-        pool = Pool()
-        Date = pool.get('ir.date')
-        todays = {}
-        for company in companies:
-            with Transaction().set_context(company=company.id):
-                todays[company] = Date.today()
-        return todays
 
     @classmethod
     def _get_intervals(cls, files, interval):

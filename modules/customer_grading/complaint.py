@@ -1,5 +1,7 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+from contextlib import contextmanager
+
 from sql import Literal, Union
 from sql.aggregate import Count, Sum
 from sql.conditionals import Case
@@ -7,6 +9,7 @@ from sql.conditionals import Case
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
 from trytond.model.exceptions import AccessError
+from trytond.modules.company_department.tools import group_by_company
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction
@@ -175,7 +178,9 @@ class Complaint(metaclass=PoolMeta):
     @ModelView.button
     def draft(cls, complaints):
         super().draft(complaints)
-        cls._set_closed(complaints, None)
+        cls._set_closed([
+                c for c in cls.browse(complaints)
+                if c.state == 'draft' and c.closed_on], None)
 
     @classmethod
     @ModelView.button
@@ -187,8 +192,8 @@ class Complaint(metaclass=PoolMeta):
     @classmethod
     @ModelView.button
     def reject(cls, complaints):
-        super().reject(complaints)
-        cls._close(complaints)
+        with cls._closing(complaints):
+            super().reject(complaints)
 
     @classmethod
     @ModelView.button
@@ -198,21 +203,27 @@ class Complaint(metaclass=PoolMeta):
             complaints = [c for c in complaints if c not in missing]
         elif missing:
             raise CareError('\n'.join(missing.values()))
-        super().process(complaints)
-        cls._close(complaints)
+        with cls._closing(complaints):
+            super().process(complaints)
 
     @classmethod
-    def _close(cls, complaints):
+    @contextmanager
+    def _closing(cls, complaints):
+        "Note the day for those of the complaints that come to their end"
         pool = Pool()
         Date = pool.get('ir.date')
-        for company in {c.company for c in complaints}:
+        open_ = [c for c in complaints if c.state not in _ENDED]
+        yield
+        closed = [c for c in cls.browse(open_) if c.state in _ENDED]
+        for company, c_complaints in group_by_company(closed):
             with Transaction().set_context(company=company.id):
                 today = Date.today()
-            cls._set_closed(
-                [c for c in complaints if c.company == company], today)
+            cls._set_closed(c_complaints, today)
 
     @classmethod
     def _set_closed(cls, complaints, date):
+        if not complaints:
+            return
         with Transaction().set_context(_customer_care=True):
             cls.write(complaints, {'closed_on': date})
 
@@ -256,6 +267,10 @@ class ComplaintPrevention(ActionMixin):
         states={
             'readonly': Eval('id', -1) >= 0,
             })
+
+    _parent_name = 'complaint'
+    _parent_states = (
+        'draft', 'waiting', 'approved', 'rejected', 'done')
     company = fields.Function(
         fields.Many2One('company.company', "Company"),
         'on_change_with_company', searcher='search_company')

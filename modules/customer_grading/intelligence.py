@@ -164,6 +164,7 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     (t.reported_on, Index.Range(order='DESC'))),
                 Index(t, (t.file, Index.Equality())),
                 Index(t, (t.party, Index.Equality())),
+                Index(t, (t.reporter_party, Index.Equality())),
                 Index(t, (t.reported_by, Index.Equality())),
                 Index(t, (t.reported_user, Index.Equality())),
                 })
@@ -487,6 +488,9 @@ class IntelligenceAction(ActionMixin):
         states={
             'readonly': Eval('id', -1) >= 0,
             })
+
+    _parent_name = 'intelligence'
+    _parent_states = ('accepted', 'followed')
     company = fields.Function(
         fields.Many2One('company.company', "Company"),
         'on_change_with_company', searcher='search_company')

@@ -12,13 +12,14 @@ from trytond.model import (
     sequence_ordered)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import employee_field, set_employee
+from trytond.modules.company_department.tools import group_by_company
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
 from trytond.transaction import (
     Transaction, inactive_records, without_check_access)
 
 from .exceptions import SchemeError
-from .file import PartMixin
+from .file import PartMixin, get_todays
 from .grade import AXES, recorded
 
 METHODS = [
@@ -366,8 +367,6 @@ class Scheme(Workflow, ModelSQL, ModelView):
     @Workflow.transition('published')
     @set_employee('published_by')
     def publish(cls, schemes):
-        pool = Pool()
-        Date = pool.get('ir.date')
         cls._check_shared(schemes)
         cls.check_usable(schemes)
         published = {}
@@ -387,7 +386,9 @@ class Scheme(Workflow, ModelSQL, ModelView):
                             ('state', '=', 'published'),
                             ])
                     if (s.company, s.axis) in published])
-        cls.write(schemes, {'published_on': Date.today()})
+        todays = get_todays({s.company for s in schemes})
+        for company, c_schemes in group_by_company(schemes):
+            cls.write(c_schemes, {'published_on': todays[company]})
 
     @classmethod
     @ModelView.button

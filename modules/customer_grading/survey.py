@@ -32,7 +32,7 @@ from .care import (
     ActionMixin, CadenceMixin, EvidenceMixin, MineMixin, PartMixin, PartyMixin,
     get_employee, recording)
 from .exceptions import CareError, SurveyAnswerError
-from .file import FileMixin
+from .file import FileMixin, get_todays
 
 TOPICS = [
     ('communication', "Communication"),
@@ -610,7 +610,7 @@ class Survey(
         Configuration = pool.get('customer.configuration')
         configuration = Configuration(1)
         companies = {s.company for s in surveys}
-        todays = cls._get_todays(companies)
+        todays = get_todays(companies)
         days = {
             c: configuration.get_multivalue('survey_validity', company=c.id)
             or cls._default_validity()
@@ -761,7 +761,7 @@ class Survey(
     def close(cls, surveys):
         "Record that the answers are analysed"
         surveys = cls.browse(surveys)
-        todays = cls._get_todays({s.company for s in surveys})
+        todays = get_todays({s.company for s in surveys})
         by_company = defaultdict(list)
         for survey in surveys:
             if not (survey.analysis or '').strip():
@@ -797,7 +797,7 @@ class Survey(
                 ('means', '=', 'link'),
                 ], limit=1)
         for survey in surveys:
-            today, = cls._get_todays({survey.company}).values()
+            today, = get_todays({survey.company}).values()
             # Databases may compare without regard to case
             if (hmac.compare_digest(survey.token, token)
                     and survey.valid_until >= today):
@@ -1008,6 +1008,9 @@ class SurveyMeasure(PartyMixin, ActionMixin):
         states={
             'readonly': Eval('id', -1) >= 0,
             })
+
+    _parent_name = 'survey'
+    _parent_states = ('answered', 'closed')
 
     @classmethod
     def __setup__(cls):

@@ -6,7 +6,7 @@ from sql.operators import Equal
 
 from trytond.i18n import gettext
 from trytond.model import Exclude, Index, ModelSQL, ModelView, Workflow, fields
-from trytond.modules.company.model import set_employee
+from trytond.modules.company_department.tools import group_by_company
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Date, Eval, If
 from trytond.transaction import Transaction
@@ -14,9 +14,9 @@ from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .care import (
     ActionMixin, CadenceMixin, EvidenceMixin, MineMixin, PartMixin, PartyMixin,
-    recording)
+    get_employee, recording)
 from .exceptions import CareError
-from .file import FileMixin
+from .file import FileMixin, get_todays
 
 KINDS = [
     ('visit', "Visit"),
@@ -221,10 +221,9 @@ class Visit(
     @ModelView.button
     @recording
     @Workflow.transition('done')
-    @set_employee('done_by')
     def do(cls, visits):
         visits = cls.browse(visits)
-        todays = cls._get_todays({v.company for v in visits})
+        todays = get_todays({v.company for v in visits})
         undated = defaultdict(list)
         for visit in visits:
             visit._check_done(todays[visit.company])
@@ -232,6 +231,12 @@ class Visit(
                 undated[todays[visit.company]].append(visit)
         for date, d_visits in undated.items():
             cls.write(d_visits, {'date': date})
+        cls._set_employee(visits, 'done_by')
+
+    @classmethod
+    def _set_employee(cls, visits, name):
+        for company, c_visits in group_by_company(visits):
+            cls.write(c_visits, {name: get_employee(company).id})
 
     def _check_done(self, today):
         problems = []
@@ -251,13 +256,14 @@ class Visit(
     @ModelView.button
     @recording
     @Workflow.transition('cancelled')
-    @set_employee('cancelled_by')
     def cancel(cls, visits):
-        for visit in cls.browse(visits):
+        visits = cls.browse(visits)
+        for visit in visits:
             if not (visit.cancel_reason or '').strip():
                 raise CareError(gettext(
                         'customer_grading.msg_visit_cancel_reason',
                         visit=visit.rec_name))
+        cls._set_employee(visits, 'cancelled_by')
 
     @classmethod
     @ModelView.button_action('customer_grading.wizard_visit_follow_up')
@@ -321,6 +327,9 @@ class VisitAction(PartyMixin, ActionMixin):
             'readonly': Eval('id', -1) >= 0,
             })
 
+    _parent_name = 'visit'
+    _parent_states = ('planned', 'done')
+
     @classmethod
     def __setup__(cls):
         super().__setup__()
@@ -334,18 +343,6 @@ class VisitAction(PartyMixin, ActionMixin):
                     (t.due_date, Index.Range()),
                     where=t.state == 'open'),
                 })
-
-    @classmethod
-    def check_modification(cls, mode, actions, values=None, external=False):
-        super().check_modification(
-            mode, actions, values=values, external=external)
-        if mode == 'create':
-            for action in actions:
-                if action.visit.state == 'cancelled':
-                    raise CareError(gettext(
-                            'customer_grading.msg_visit_action_cancelled',
-                            action=action.rec_name,
-                            visit=action.visit.rec_name))
 
     @fields.depends('visit', '_parent_visit.company')
     def on_change_with_company(self, name=None):
