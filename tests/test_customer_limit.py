@@ -9,7 +9,7 @@ from trytond.modules.customer_grading.exceptions import LimitChangeError
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
-from .credit import CreditTestCase, create_policy, party
+from .credit import CreditTestCase, create_policy, party, set_limit
 from .review import as_user, get_company, on, with_company
 
 
@@ -180,6 +180,80 @@ class LimitTestCase(CreditTestCase):
                 (None, 100, 'direct', 'approved'),
                 (100, 200, 'direct', 'approved'),
                 ])
+
+    @with_company
+    def test_direct_record(self):
+        "Test the history knows what is done to the records of the limits"
+        pool = Pool()
+        Change = pool.get('customer.credit.limit.change')
+        Limit = pool.get('party.party.credit_limit_amount')
+        company = get_company()
+        acme, other = party(), party("Other")
+        set_limit(acme, Decimal(100))
+        create_policy()
+        Limit.delete(Limit.search([('party', '!=', acme.id)]))
+        limit, = Limit.search([])
+        for method, customer, values, changes in [
+                (Limit.write, acme, {'credit_limit_amount': Decimal(900)},
+                    [(acme, 100, 900)]),
+                (Limit.write, acme, {'party': other.id},
+                    [(acme, 100, None), (other, None, 100)]),
+                (Limit.write, acme, {'party': None}, [(acme, 100, None)]),
+                (Limit.delete, acme, None, [(acme, 100, None)]),
+                ]:
+            with self.subTest(method=method, values=values):
+                limit = Limit(limit.id)
+                with Transaction().set_context(_customer_credit=True):
+                    Limit.write([limit], {
+                            'party': customer.id,
+                            'credit_limit_amount': Decimal(100)})
+                before = Change.search([])
+                if values:
+                    method([limit], values)
+                else:
+                    method([limit])
+                self.assertCountEqual([
+                        (c.party, c.old, c.new) for c in Change.search([])
+                        if c not in before], changes)
+        # For all companies
+        Limit.create([{
+                    'party': other.id, 'credit_limit_amount': Decimal(50)}])
+        change, = Change.search([
+                ('party', '=', other.id), ('new', '=', Decimal(50))])
+        self.assertEqual(
+            (change.company, change.source), (company, 'direct'))
+
+    @with_company
+    def test_direct_deleted(self):
+        "Test a party is deleted together with its limit"
+        Party = Pool().get('party.party')
+        create_policy()
+        created, = Party.create([{'name': "New"}])
+        set_limit(created, Decimal(100))
+        Party.delete([created])
+        self.assertFalse(Party.search([('name', '=', "New")]))
+
+    @with_company
+    def test_obsolete(self):
+        "Test what the policy does not give any more cannot be approved"
+        Change = Pool().get('customer.credit.limit.change')
+        set_limit(party(), Decimal(100))
+
+        def propose(amount):
+            return Change.propose(
+                get_company(), {party().id: Decimal(amount)}, source='policy')
+
+        change, = propose(500)
+        self.assertEqual(propose(500), [])
+        self.assertEqual(self.state(change), 'proposed')
+        self.assertEqual(propose(100), [])
+        self.assertEqual(self.state(change), 'superseded')
+        with self.assertRaises(UserError):
+            self.approve(change)
+        # What somebody asked for waits
+        change = self.propose(600)
+        self.assertEqual(propose(100), [])
+        self.assertEqual(self.state(change), 'proposed')
 
     @with_company
     def test_temporary(self):

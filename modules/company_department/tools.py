@@ -47,6 +47,11 @@ def get_employee(company, current=False):
                 else employees[0])
 
 
+def get_employees(records):
+    "Return by company of the records the employee of the user in it"
+    return {c: get_employee(c) for c in {r.company for r in records}}
+
+
 def get_users(employees):
     "Return by employee the set of its active users"
     pool = Pool()

@@ -2,13 +2,15 @@
 
 import datetime as dt
 from collections import defaultdict
+from contextlib import contextmanager
 
 from sql import Literal, Null
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
-from trytond.modules.company_department.tools import get_employee
+from trytond.modules.company_department.tools import (
+    get_employee, get_employees, group_by_company, per_company)
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
@@ -24,17 +26,23 @@ def _recording():
     return Transaction().set_context(_customer_credit=True)
 
 
-def _check_credit_group():
-    "Check that the user belongs to the group that decides on credit"
+def _check_group(module, name, message, **values):
+    "Check that the user belongs to the group"
     pool = Pool()
     Group = pool.get('res.group')
     ModelData = pool.get('ir.model.data')
     User = pool.get('res.user')
-    group = Group(ModelData.get_id(
-            'customer_grading', 'group_customer_credit'))
+    group = Group(ModelData.get_id(module, name))
     if group.id not in User.get_groups():
         raise AccessError(gettext(
-                'customer_grading.msg_credit_group', group=group.rec_name))
+                f'customer_grading.{message}',
+                group=group.rec_name, **values))
+
+
+def _check_credit_group():
+    "Check that the user belongs to the group that decides on credit"
+    _check_group(
+        'customer_grading', 'group_customer_credit', 'msg_credit_group')
 
 
 def _group_users(company):
@@ -281,11 +289,15 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
                 ], order=[('id', 'ASC')])
         latest = {(c.company, c.party): c for c in proposed}
         older = [c for c in proposed if latest[c.company, c.party] != c]
-        if older:
+        cls._supersede(older)
+
+    @classmethod
+    def _supersede(cls, changes):
+        if changes:
             with _recording():
-                cls.write(older, {
+                cls.write(changes, {
                         'state': 'superseded',
-                        'ended_at': dt.datetime.now().replace(microsecond=0),
+                        'ended_at': cls.default_proposed_at(),
                         })
 
     @classmethod
@@ -294,7 +306,8 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
         """Propose the credit limits by id of party where they differ and
         return the changes
 
-        Nothing is proposed again that is waiting for its approval."""
+        Nothing is proposed again that is waiting for its approval, and what
+        the policy does not give any more does not wait."""
         if not limits:
             return []
         present = cls._get_limits(company, list(limits))
@@ -303,7 +316,7 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
             ('party', 'in', list(limits)),
             ]
         waiting = {
-            c.party.id: c.new
+            c.party.id: c
             for c in cls.search([domain, ('state', '=', 'proposed')])}
         # A temporary limit passes
         lasting = {
@@ -311,10 +324,14 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
             for c in cls._search_temporary(company, list(limits))}
         employee = get_employee(company)
         now = cls.default_proposed_at()
-        to_create = []
+        to_create, obsolete = [], []
         for party, new in limits.items():
-            if (lasting.get(party, present[party]) == new
-                    or (party in waiting and waiting[party] == new)):
+            change = waiting.get(party)
+            if change and change.new == new:
+                continue
+            if lasting.get(party, present[party]) == new:
+                if change and change.source == source == 'policy':
+                    obsolete.append(change)
                 continue
             to_create.append({
                     'company': company.id,
@@ -328,6 +345,7 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
                     'proposed_at': now,
                     'state': 'proposed',
                     })
+        cls._supersede(obsolete)
         with _recording():
             return cls.create(to_create) if to_create else []
 
@@ -345,6 +363,7 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
 
     @classmethod
     def _check_decision(cls, changes, problems):
+        employees = get_employees(changes)
         for change in changes:
             values = {
                 'party': change.party.rec_name,
@@ -353,18 +372,15 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
             if change.state != 'proposed':
                 problems.append(gettext(
                         'customer_grading.msg_limit_decided', **values))
-            elif not get_employee(change.company):
+            elif not employees[change.company]:
                 problems.append(gettext(
                         'customer_grading.msg_credit_employee', **values))
 
     @classmethod
     def _decide(cls, changes, state):
         now = cls.default_proposed_at()
-        by_company = defaultdict(list)
-        for change in changes:
-            by_company[change.company].append(change)
         with _recording():
-            for company, c_changes in by_company.items():
+            for company, c_changes in group_by_company(changes):
                 cls.write(c_changes, {
                         'state': state,
                         'approved_by': get_employee(company).id,
@@ -381,10 +397,8 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
         changes = cls.browse(sorted(changes, key=lambda c: c.id))
         problems = []
         cls._check_decision(changes, problems)
-        by_company = defaultdict(list)
-        for change in changes:
-            by_company[change.company].append(change)
-        for company, c_changes in by_company.items():
+        by_company = group_by_company(changes)
+        for company, c_changes in by_company:
             limits = cls._get_limits(
                 company, [c.party.id for c in c_changes])
             with Transaction().set_context(company=company.id):
@@ -406,16 +420,13 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
                             'customer_grading.msg_limit_past', **values))
         if problems:
             raise LimitChangeError('\n'.join(problems))
-        for company, c_changes in by_company.items():
+        for company, c_changes in by_company:
             # What the one that is replaced would bring back
             temporary = cls._search_temporary(
                 company, [c.party.id for c in c_changes])
             restores = {c.party: c.restore for c in temporary}
+            cls._supersede(temporary)
             with _recording():
-                cls.write(temporary, {
-                        'state': 'superseded',
-                        'ended_at': cls.default_proposed_at(),
-                        })
                 to_write = []
                 for change in c_changes:
                     if change.temporary_until:
@@ -442,47 +453,76 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    def expire(cls):
+    @per_company
+    def expire(cls, company):
         "Bring back the limits from before the temporary ones that ended"
         pool = Pool()
         Date = pool.get('ir.date')
-        Company = pool.get('company.company')
         Party = pool.get('party.party')
-        company_id = Transaction().context.get('company')
-        if company_id is not None and company_id >= 0:
-            companies = [Company(company_id)]
-        else:
-            companies = Company.search([])
-        for company in companies:
-            with Transaction().set_context(company=company.id):
-                today = Date.today()
-            changes = cls.search([
+        changes = cls.search([
+                ('company', '=', company.id),
+                ('state', '=', 'approved'),
+                ('temporary_until', '<', Date.today()),
+                ])
+        if not changes:
+            return
+        limits = cls._get_limits(company, [c.party.id for c in changes])
+        now = cls.default_proposed_at()
+        # It could have been set on the party meanwhile
+        restored = [c for c in changes if limits[c.party.id] == c.new]
+        with _recording():
+            cls.write(changes, {'state': 'expired', 'ended_at': now})
+            Party.set_credit_limits(
+                company, {c.party.id: c.restore for c in restored})
+            cls.create([{
+                        'company': company.id,
+                        'party': c.party.id,
+                        'old': c.new,
+                        'new': c.restore,
+                        'reason': gettext(
+                            'customer_grading.msg_limit_reason_expired'),
+                        'source': 'expired',
+                        'proposed_at': now,
+                        'approved_at': now,
+                        'state': 'approved',
+                        } for c in restored])
+
+    @classmethod
+    @without_check_access
+    def record_direct(cls, company, old, new):
+        """Record what the credit limits by id of party were and are since they
+        were entered on the parties"""
+        pool = Pool()
+        Policy = pool.get('customer.service.policy')
+        parties = [p for p in new if new[p] != old[p]]
+        if parties and not Policy.get_active(company):
+            # The company does not decide on credit by the module
+            decided = cls.search([
                     ('company', '=', company.id),
-                    ('state', '=', 'approved'),
-                    ('temporary_until', '<', today),
+                    ('party', 'in', parties),
+                    ('approved_at', '!=', None),
+                    ('state', 'in', ['approved', 'superseded', 'expired']),
                     ])
-            if not changes:
-                continue
-            limits = cls._get_limits(company, [c.party.id for c in changes])
-            now = cls.default_proposed_at()
-            # It could have been set on the party meanwhile
-            restored = [c for c in changes if limits[c.party.id] == c.new]
-            with _recording():
-                cls.write(changes, {'state': 'expired', 'ended_at': now})
-                Party.set_credit_limits(
-                    company, {c.party.id: c.restore for c in restored})
-                cls.create([{
-                            'company': company.id,
-                            'party': c.party.id,
-                            'old': c.new,
-                            'new': c.restore,
-                            'reason': gettext(
-                                'customer_grading.msg_limit_reason_expired'),
-                            'source': 'expired',
-                            'proposed_at': now,
-                            'approved_at': now,
-                            'state': 'approved',
-                            } for c in restored])
+            parties = list({c.party.id for c in decided})
+        if not parties:
+            return
+        employee = get_employee(company)
+        now = cls.default_proposed_at()
+        with _recording():
+            cls.create([{
+                        'company': company.id,
+                        'party': p,
+                        'old': old[p],
+                        'new': new[p],
+                        'reason': gettext(
+                            'customer_grading.msg_limit_reason_direct'),
+                        'source': 'direct',
+                        'proposed_by': employee.id if employee else None,
+                        'proposed_at': now,
+                        'approved_by': employee.id if employee else None,
+                        'approved_at': now,
+                        'state': 'approved',
+                        } for p in parties])
 
 
 def _format_limit(limit, company):
@@ -495,59 +535,76 @@ class PartyLimit(metaclass=PoolMeta):
     __name__ = 'party.party.credit_limit_amount'
 
     @classmethod
-    def on_modification(cls, mode, limits, field_names=None):
-        pool = Pool()
-        Change = pool.get('customer.credit.limit.change')
-        super().on_modification(mode, limits, field_names=field_names)
-        if (mode == 'delete'
-                or Transaction().context.get('_customer_credit')
-                or (field_names and 'credit_limit_amount' not in field_names)):
-            return
-        with without_check_access(), _recording():
-            cls._record_direct(Change, [
-                    l for l in cls.browse(limits) if l.company and l.party])
+    def check_modification(cls, mode, limits, values=None, external=False):
+        super().check_modification(
+            mode, limits, values=values, external=external)
+        # Stock asks only when it is entered in the field of the party
+        if external:
+            _check_group(
+                'account_credit_limit', 'group_credit_limit',
+                'msg_limit_group', parties=', '.join(
+                    l.party.rec_name for l in limits if l.party))
 
     @classmethod
-    def _record_direct(cls, Change, limits):
-        "Keep the history of the limits complete"
+    def create(cls, vlist):
+        with cls._recording_direct(vlist):
+            return super().create(vlist)
+
+    @classmethod
+    def write(cls, limits, values, *args):
+        customers = []
+        actions = iter((limits, values, *args))
+        for a_limits, a_values in zip(actions, actions):
+            for customer in cls._get_customers(a_limits):
+                customers.extend([customer, {**customer, **a_values}])
+        with cls._recording_direct(customers):
+            super().write(limits, values, *args)
+
+    @classmethod
+    def delete(cls, limits):
+        with cls._recording_direct(cls._get_customers(limits)):
+            super().delete(limits)
+
+    @classmethod
+    @without_check_access
+    def _get_customers(cls, limits):
+        if Transaction().context.get('_customer_credit') or not limits:
+            return []
+        return cls.read([l.id for l in limits], ['company', 'party'])
+
+    @classmethod
+    @contextmanager
+    def _recording_direct(cls, customers):
+        """Keep the history complete of the limits of the customers, which are
+        dictionaries of company and party
+
+        Without company the limit is that of all."""
         pool = Pool()
-        Policy = pool.get('customer.service.policy')
-        if not limits:
+        Change = pool.get('customer.credit.limit.change')
+        Company = pool.get('company.company')
+        if Transaction().context.get('_customer_credit'):
+            yield
             return
-        known = {}
-        for change in Change.search([
-                    ('party', 'in', [l.party.id for l in limits]),
-                    ('approved_at', '!=', None),
-                    ('state', 'in', ['approved', 'superseded', 'expired']),
-                    ], order=[('approved_at', 'ASC'), ('id', 'ASC')]):
-            known[change.company, change.party] = change.new
-        now = Change.default_proposed_at()
-        to_create = []
-        for limit in limits:
-            key = limit.company, limit.party
-            amount = limit.credit_limit_amount
-            if known.get(key) == amount:
-                continue
-            if key not in known and not Policy.get_active(limit.company):
-                # The company does not decide on credit by the module
-                continue
-            employee = get_employee(limit.company)
-            to_create.append({
-                    'company': limit.company.id,
-                    'party': limit.party.id,
-                    'old': known.get(key),
-                    'new': amount,
-                    'reason': gettext(
-                        'customer_grading.msg_limit_reason_direct'),
-                    'source': 'direct',
-                    'proposed_by': employee.id if employee else None,
-                    'proposed_at': now,
-                    'approved_by': employee.id if employee else None,
-                    'approved_at': now,
-                    'state': 'approved',
-                    })
-        if to_create:
-            Change.create(to_create)
+        parties = defaultdict(set)
+        with without_check_access():
+            for customer in customers:
+                if not customer.get('party'):
+                    continue
+                for company in (
+                        [Company(customer['company'])]
+                        if customer.get('company') else Company.search([])):
+                    parties[company].add(customer['party'])
+            old = {
+                c: Change._get_limits(c, list(parties[c])) for c in parties}
+        yield
+        # What is deleted with its party or company leaves no limit
+        deleted = Transaction().delete_records
+        for company, limits in old.items():
+            remaining = limits.keys() - deleted['party.party']
+            if remaining and company.id not in deleted['company.company']:
+                Change.record_direct(
+                    company, limits,
+                    Change._get_limits(company, list(remaining)))
 
 
 class Party(metaclass=PoolMeta):
