@@ -20,6 +20,8 @@ from .rpc import Client, Fault, server
 HOLD = 'sale.credit.hold'
 CHANGE = 'customer.credit.limit.change'
 LOGINS = ['sven', 'frida', 'fred', 'carl', 'adam', 'audi', 'olga']
+# Reads orders and nothing of their credit
+REVIEWER = 'pia'
 
 
 def create_world(config=None):
@@ -47,6 +49,7 @@ def create_world(config=None):
             ("Adam", ["Customer Grading Administration"], a),
             ("Audi", ["Customer Grading Audit"], a),
             ("Olga", ["Sales", "Customer Credit"], b),
+            ("Pia", [], a),
             ]:
         create_user(name, *groups, company=company, config=config)
     create_product(company=a, config=config)
@@ -66,7 +69,20 @@ def world():
         acme, = pool.get('party.party').search([('name', '=', "Acme")])
         pool.get('party.party').set_credit_limits(
             company, {acme.id: Decimal(100)})
-    return {login: Client(login) for login in LOGINS}
+        pool.get('res.group').create([{
+                    'name': "Readers",
+                    'users': [('add', [
+                                u.id for u in pool.get('res.user').search(
+                                    [('login', '=', REVIEWER)])])],
+                    'model_access': [('create', [{
+                                    'model': 'sale.sale',
+                                    'perm_read': True,
+                                    'perm_write': False,
+                                    'perm_create': False,
+                                    'perm_delete': False,
+                                    }])],
+                    }])
+    return {login: Client(login) for login in [*LOGINS, REVIEWER]}
 
 
 @pytest.fixture
@@ -244,3 +260,69 @@ def test_limit(world):
             'credit_limit_amount', company=company.id) == 100_000
         pool.get('party.party').set_credit_limits(
             company, {acme: Decimal(100)})
+
+
+def test_limit_record(world):
+    "The limit of a party is not changed past its field"
+    with server():
+        pool = Pool()
+        limit, = pool.get('party.party.credit_limit_amount').search([
+                ('party.name', '=', "Acme")])
+        acme, limit, company = limit.party.id, limit.id, limit.company.id
+    for login in LOGINS:
+        for action in [
+                ('delete', [limit]),
+                ('remove', [limit]),
+                ('write', [limit], {'credit_limit_amount': Decimal(9)}),
+                ('write', [limit], {'party': None}),
+                ('write', [limit], {'company': None}),
+                ('create', [{'credit_limit_amount': Decimal(9)}]),
+                ('copy', [limit], {}),
+                ]:
+            with pytest.raises(Fault, match="Propose a change"):
+                world[login](
+                    'party.party.write', [acme],
+                    {'credit_limit_amounts': [action]},
+                    _customer_credit=True)
+    with server():
+        limit, = Pool().get('party.party.credit_limit_amount').search([
+                ('party', '=', acme)])
+        assert (limit.company.id, limit.credit_limit_amount) == (company, 100)
+
+
+def test_limit_group(world):
+    "Who may enter the limit of a party does, and it is known"
+    with server():
+        pool = Pool()
+        limit, = pool.get('party.party.credit_limit_amount').search([
+                ('party.name', '=', "Acme")])
+        acme, limit = limit.party.id, limit.id
+        group = pool.get('ir.model.data').get_id(
+            'account_credit_limit', 'group_credit_limit')
+        User = pool.get('res.user')
+        User.write([User(world['carl'].user)], {'groups': [('add', [group])]})
+    world['carl'](
+        'party.party.write', [acme], {'credit_limit_amounts': [
+                ('write', [limit], {'credit_limit_amount': Decimal(90)})]})
+    world['carl'](
+        'party.party.write', [acme], {'credit_limit_amount': Decimal(80)})
+    with server():
+        pool = Pool()
+        User = pool.get('res.user')
+        User.write([User(world['carl'].user)], {
+                'groups': [('remove', [group])]})
+        assert {(90, 'direct'), (80, 'direct')} <= {
+            (c.new, c.source) for c in pool.get(CHANGE).search([
+                    ('party', '=', acme)])}
+        Limit = pool.get('party.party.credit_limit_amount')
+        Limit.write([Limit(limit)], {'credit_limit_amount': Decimal(100)})
+
+
+def test_reasons(world, held):
+    "The reasons tell the limit only to who reads the hold"
+    sale, _ = held
+    for login in ['sven', REVIEWER]:
+        values, = world[login](
+            'sale.sale.read', [sale], ['credit_state', 'credit_reasons'])
+        assert values['credit_state'] == 'held'
+        assert bool(values['credit_reasons']) == (login != REVIEWER), login

@@ -9,7 +9,7 @@ from pathlib import Path
 from sql import Column
 
 from trytond.modules.customer_grading.evaluation import (
-    Distribution, Evaluator, Values, evaluate)
+    Distribution, Evaluator, Values)
 from trytond.modules.customer_grading.exceptions import GradingRunError
 from trytond.pool import Pool
 from trytond.transaction import Transaction
@@ -72,8 +72,8 @@ class EvaluationTestCase(TestCase):
     def evaluate(self, definition, *cells, **values):
         ranks = values.pop('ranks', None)
         date = values.pop('date', None)
-        return evaluate(
-            definition, Values(list(cells), **values), date, ranks)
+        evaluator = Evaluator(definition, date=date, ranks=ranks)
+        return evaluator(Values(list(cells), **values))
 
     def test_band(self):
         "Test a band begins at its minimum and ends before its maximum"

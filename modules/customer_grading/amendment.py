@@ -55,16 +55,18 @@ class Amendment(metaclass=PoolMeta):
         pool = Pool()
         Hold = pool.get('sale.credit.hold')
         states = {a.id: 'none' for a in amendments}
-        reasons = {a.id: None for a in amendments}
-        with without_check_access():
-            for hold in Hold.search([
-                        ('origin', 'in', [str(a) for a in amendments]),
-                        ('state', 'in', OPEN),
-                        ]):
-                states[hold.origin.id] = hold.state
-                reasons[hold.origin.id] = '\n'.join(
-                    filter(None, [hold.reasons, hold.reason]))
-        result = {'credit_state': states, 'credit_reasons': reasons}
+        holds = {}
+        for hold in Hold.search([
+                    ('origin', 'in', [str(a) for a in amendments]),
+                    ('state', 'in', OPEN),
+                    ]):
+            states[hold.origin.id] = hold.state
+            holds[hold.origin.id] = hold.id
+        result = {'credit_state': states}
+        if 'credit_reasons' in names:
+            texts = Hold.get_texts(holds.values())
+            result['credit_reasons'] = {
+                a.id: texts.get(holds.get(a.id)) for a in amendments}
         return {n: result[n] for n in names}
 
     @classmethod

@@ -254,11 +254,6 @@ class Evaluator:
         return f'[{",".join(texts)}]'
 
 
-def evaluate(definition, values, date=None, ranks=None):
-    "Return the evaluation of the values by the definition on the date"
-    return Evaluator(definition, date=date, ranks=ranks)(values)
-
-
 class Distribution:
     """The values of all customers by which others are ranked
 

@@ -9,11 +9,12 @@ from sql.operators import Concat, Equal
 
 from trytond.i18n import gettext
 from trytond.model import Exclude, Index, ModelSQL, ModelView, fields
-from trytond.modules.company_department.tools import get_employee
+from trytond.modules.company_department.tools import (
+    get_employees, get_users, group_by_company, notify)
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import CreditBlockedError, CreditHoldError, CreditWarning
@@ -423,6 +424,7 @@ class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
         return the holds"""
         now = dt.datetime.now().replace(microsecond=0)
         to_end, to_create, kept = [], [], []
+        employees = get_employees(c.order for c in checks)
         for check in checks:
             order = check.order
             same = [
@@ -432,7 +434,7 @@ class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
             if same:
                 kept.extend(same)
                 continue
-            employee = get_employee(order.company)
+            employee = employees[order.company]
             to_create.append({
                     'company': order.company.id,
                     'origin': str(order.origin),
@@ -454,14 +456,14 @@ class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
         if to_create:
             with _recording():
                 holds = cls.create(to_create)
-        by_company = defaultdict(list)
-        for hold in holds:
-            by_company[hold.company].append(hold)
-        for company, c_holds in by_company.items():
+        by_user = defaultdict(list)
+        for company, c_holds in group_by_company(holds):
             for user in _group_users(company):
-                cls._notify(
-                    c_holds, user, 'tryton-warning',
-                    'msg_notification_held')
+                by_user[user].extend(c_holds)
+        notify(
+            by_user, 'tryton-warning',
+            'customer_grading.msg_notification_held',
+            lambda h: h.notification_name)
         return kept + holds
 
     @classmethod
@@ -469,23 +471,14 @@ class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
         "Tell who acts what is held, as it is not done"
         pool = Pool()
         User = pool.get('res.user')
-        if user := Transaction().user:
-            cls._notify(
-                holds, User(user), 'tryton-warning',
-                'msg_notification_order_held', '\n'.join(
-                    h.reasons for h in holds))
-
-    @classmethod
-    def _notify(cls, holds, user, icon, message, description=None):
-        language = user.language.code if user.language else None
-        with Transaction().set_context(language=language):
-            label = gettext(
-                f'customer_grading.{message}', number=len(holds))
-        description = description or ', '.join(
-            h.notification_name for h in holds[:5])
-        # It is on one line
-        cls.notify_user(
-            holds, icon, label, ' '.join(description.split()), user=user)
+        user = Transaction().user
+        if user and holds:
+            # It is on one line
+            notify(
+                {User(user): holds}, 'tryton-warning',
+                'customer_grading.msg_notification_order_held',
+                description=' '.join(
+                    ' '.join(h.reasons for h in holds).split()))
 
     @classmethod
     @without_check_access
@@ -535,12 +528,13 @@ class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
     @classmethod
     def _check_decision(cls, holds, reason, states):
         problems = []
+        employees = get_employees(holds)
         for hold in holds:
             values = {'record': hold.origin.rec_name}
             if hold.state not in states or hold.used_at:
                 problems.append(gettext(
                         'customer_grading.msg_hold_decided', **values))
-            elif not get_employee(hold.company):
+            elif not employees[hold.company]:
                 problems.append(gettext(
                         'customer_grading.msg_credit_employee',
                         company=hold.company.rec_name))
@@ -590,6 +584,7 @@ class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
             if problems:
                 raise CreditHoldError('\n'.join(problems))
             now = dt.datetime.now().replace(microsecond=0)
+            employees = get_employees(holds)
             to_write = []
             for hold in holds:
                 to_write.extend(([hold], {
@@ -598,7 +593,7 @@ class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
                             'valid_until': valid_until,
                             'released_amount': (
                                 hold.amount if amount is None else amount),
-                            'released_by': get_employee(hold.company).id,
+                            'released_by': employees[hold.company].id,
                             'released_at': now,
                             }))
             with _recording():
@@ -616,12 +611,13 @@ class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
             if problems:
                 raise CreditHoldError('\n'.join(problems))
             now = dt.datetime.now().replace(microsecond=0)
+            employees = get_employees(holds)
             to_write = []
             for hold in holds:
                 to_write.extend(([hold], {
                             'state': 'rejected',
                             'reason': reason,
-                            'rejected_by': get_employee(hold.company).id,
+                            'rejected_by': employees[hold.company].id,
                             'rejected_at': now,
                             }))
             with _recording():
@@ -632,25 +628,33 @@ class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
     @classmethod
     def _notify_decided(cls, holds, icon, message):
         "Tell who quoted the orders"
-        pool = Pool()
-        UserEmployee = pool.get('res.user-company.employee')
         by_user, by_employee = defaultdict(list), defaultdict(list)
         for hold in holds:
             if employee := hold.sale.quoted_by or hold.held_by:
                 by_employee[employee].append(hold)
             elif hold.sale.create_uid:
                 by_user[hold.sale.create_uid].append(hold)
-        for relation in UserEmployee.search([
-                    ('employee', 'in', [e.id for e in by_employee]),
-                    ('user.active', '=', True),
-                    ]):
-            by_user[relation.user].extend(by_employee[relation.employee])
-        for user, u_holds in by_user.items():
-            cls._notify(
-                list(dict.fromkeys(u_holds)), user, icon, message,
-                ', '.join(
-                    f'{h.notification_name}: {h.reason}'
-                    for h in u_holds[:5]))
+        for employee, users in get_users(by_employee).items():
+            for user in users:
+                by_user[user].extend(by_employee[employee])
+        notify(
+            {u: dict.fromkeys(u_holds) for u, u_holds in by_user.items()},
+            icon, f'customer_grading.{message}',
+            lambda h: ' '.join(
+                f'{h.notification_name}: {h.reason}'.split()))
+
+    @classmethod
+    def get_texts(cls, ids):
+        "Return by id the reasons of the holds that the user may read"
+        pool = Pool()
+        ModelAccess = pool.get('ir.model.access')
+        with check_access():
+            if not ModelAccess.check(
+                    cls.__name__, 'read', raise_exception=False):
+                return {}
+            return {
+                h.id: '\n'.join(filter(None, [h.reasons, h.reason]))
+                for h in cls.search([('id', 'in', list(ids))])}
 
     @classmethod
     def sale_states(cls, sale_ids=None):

@@ -21,7 +21,7 @@ from trytond.model import Index, ModelSQL, ModelView, Workflow, fields
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import CompanyValueMixin, employee_field
 from trytond.modules.company_department.tools import (
-    get_employee, notify, per_company)
+    get_employee, get_employees, notify, per_company)
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice, sqlite_apply_types
@@ -499,8 +499,9 @@ class Run(Workflow, ModelSQL, ModelView):
         now = dt.datetime.now()
         groups = set(User.get_groups())
         admin = ModelData.get_id('customer_grading', 'group_customer_admin')
+        employees = get_employees(runs)
         for run in runs:
-            employee = get_employee(run.company)
+            employee = employees[run.company]
             if not employee:
                 raise GradingRunError(gettext(
                         'customer_grading.msg_run_employee',
@@ -534,9 +535,10 @@ class Run(Workflow, ModelSQL, ModelView):
         runs = cls._lock(runs)
         cls._check_state(runs, ['approved'])
         now = dt.datetime.now()
+        employees = get_employees(runs)
         for run in sorted(runs, key=lambda r: (r.computed_at, r.id)):
             run._check_apply()
-            employee = get_employee(run.company)
+            employee = employees[run.company]
             with without_check_access():
                 run._apply()
                 with _recording():
@@ -553,8 +555,9 @@ class Run(Workflow, ModelSQL, ModelView):
         # Without lock as the results refer to the run while it is computed
         cls._check_state(runs, ['draft', 'computed', 'approved'])
         now = dt.datetime.now()
+        employees = get_employees(runs)
         for run in runs:
-            employee = get_employee(run.company)
+            employee = employees[run.company]
             with _recording():
                 cls.write([run], {
                         'cancelled_by': employee.id if employee else None,
@@ -1229,6 +1232,15 @@ class RunParty(ModelSQL):
         'customer.grading.run', "Run", required=True, ondelete='CASCADE')
     party = fields.Many2One(
         'party.party', "Party", required=True, ondelete='RESTRICT')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        t = cls.__table__()
+        cls._sql_indexes.update({
+                Index(t, (t.run, Index.Equality())),
+                Index(t, (t.party, Index.Equality())),
+                })
 
 
 class Progress(ModelSQL):

@@ -84,10 +84,7 @@ class Sale(metaclass=PoolMeta):
             holds[sale] = hold
         result = {'credit_state': states}
         if 'credit_reasons' in names:
-            with without_check_access():
-                texts = {
-                    h.id: '\n'.join(filter(None, [h.reasons, h.reason]))
-                    for h in Hold.browse(list(holds.values()))}
+            texts = Hold.get_texts(holds.values())
             result['credit_reasons'] = {
                 s.id: texts.get(holds.get(s.id)) for s in sales}
         return {n: result[n] for n in names}
