@@ -244,3 +244,70 @@ class ExposureTestCase(CreditTestCase):
         self.assertEqual(
             (other.credit_limit, other.usage, other.over),
             (None, None, False))
+
+    @with_company
+    def test_list_rate(self):
+        "Test what has no rate is shown as what is not known"
+        pool = Pool()
+        Exposure = pool.get('customer.credit.exposure')
+        Rate = pool.get('currency.currency.rate')
+        company = get_company()
+        currency = create_currency('gbp')
+        if not company.currency.rates:
+            self.add_rate(company.currency, 1)
+        self.add_rate(currency, 4)
+        create_policy(check='none')
+        set_limit(party(), Decimal(100))
+        self.confirm(1000, currency=currency)
+        exposure, = Exposure.search([])
+        self.assertEqual(
+            (exposure.orders, exposure.over, exposure.missing_rate),
+            (250, True, None))
+        Rate.delete(Rate.search([('currency', '=', currency.id)]))
+
+        def read():
+            exposure, = Exposure.search([('missing_rate', '!=', None)])
+            return (
+                exposure.missing_rate, exposure.orders, exposure.exposure,
+                exposure.usage, exposure.over)
+
+        self.assertEqual(read(), (currency, None, None, None, False))
+        # What is known is too much already
+        create_move(party(), 101)
+        self.assertEqual(read(), (currency, None, None, None, True))
+
+    @with_company
+    def test_list_limit(self):
+        "Test the limit in the list is that of the check"
+        pool = Pool()
+        Default = pool.get('account.configuration.default_credit_limit_amount')
+        Exposure = pool.get('customer.credit.exposure')
+        Limit = pool.get('party.party.credit_limit_amount')
+        Limit.delete(Limit.search([]))
+        company = get_company()
+        self.confirm(1)
+        for Model, values in [
+                (Default, {'default_credit_limit_amount': Decimal(10)}),
+                (Default, {
+                        'default_credit_limit_amount': Decimal(20),
+                        'company': company.id}),
+                (Limit, {
+                        'credit_limit_amount': Decimal(30),
+                        'party': party().id}),
+                (Limit, {
+                        'credit_limit_amount': Decimal(40),
+                        'party': party().id, 'company': company.id}),
+                ]:
+            with self.subTest(values=values):
+                Model.create([values])
+                exposure, = Exposure.search([])
+                self.assertEqual(exposure.credit_limit, self.get_limit())
+        self.assertEqual(self.get_limit(), 40)
+        # That of all companies is enough to be listed
+        Limit.create([{
+                    'credit_limit_amount': Decimal(50),
+                    'party': party("Other").id}])
+        exposure, = Exposure.search([('party', '=', party("Other").id)])
+        self.assertEqual(
+            (exposure.company, exposure.credit_limit, exposure.exposure),
+            (company, 50, 0))

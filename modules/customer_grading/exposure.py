@@ -5,7 +5,7 @@ from decimal import Decimal
 from sql import Cast, Literal, Null, Union
 from sql.aggregate import Count, Min, Sum
 from sql.conditionals import Case, Coalesce
-from sql.operators import Concat
+from sql.operators import Concat, Exists
 
 from trytond import backend
 from trytond.i18n import gettext
@@ -16,7 +16,7 @@ from trytond.modules.company_department.tools import get_user
 from trytond.modules.currency.fields import Monetary
 from trytond.modules.sale_credit_limit.party import Party as SaleParty
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Eval, If
+from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import ExposureError
@@ -518,6 +518,13 @@ class Exposure(CustomerMixin, ModelSQL, ModelView):
         "Exposure", currency='currency', digits='currency')
     overdue = Monetary(
         "Overdue", currency='currency', digits='currency')
+    missing_rate = fields.Many2One(
+        'currency.currency', "Missing Rate",
+        states={
+            'invisible': ~Eval('missing_rate'),
+            },
+        help="The currency of orders that has no rate today, so that the "
+        "exposure is not known.")
     usage = fields.Float("Usage", digits=(None, 4))
     over = fields.Boolean("Over Limit")
 
@@ -554,7 +561,7 @@ class Exposure(CustomerMixin, ModelSQL, ModelView):
     def view_attributes(cls):
         return super().view_attributes() + [
             ('/tree', 'visual',
-                If(Eval('over', False), 'danger',
+                If(Eval('over', False) | Bool(Eval('missing_rate')), 'danger',
                     If(Eval('usage', 0) > float(USAGE), 'warning', ''))),
             ('/tree/field[@name="overdue"]', 'visual',
                 If(Eval('overdue', 0) > 0, 'danger', '')),
@@ -563,10 +570,11 @@ class Exposure(CustomerMixin, ModelSQL, ModelView):
     @classmethod
     def table_query(cls):
         pool = Pool()
+        Company = pool.get('company.company')
         Default = pool.get('account.configuration.default_credit_limit_amount')
         Limit = pool.get('party.party.credit_limit_amount')
         Party = pool.get('party.party')
-        limit = Limit.__table__()
+        company = Company.__table__()
         receivable = Party._receivable_query()
         orders = Party._orders_query()
         limits = Limit.__table__()
@@ -576,20 +584,26 @@ class Exposure(CustomerMixin, ModelSQL, ModelView):
                 receivable.company.as_('company'),
                 numeric(receivable.receivable).as_('receivable'),
                 numeric(receivable.overdue).as_('overdue'),
-                numeric(Literal(0)).as_('orders')),
+                numeric(Literal(0)).as_('orders'),
+                _integer(Null).as_('missing_rate')),
             orders.select(
                 orders.party.as_('party'),
                 orders.company.as_('company'),
                 numeric(Literal(0)).as_('receivable'),
                 numeric(Literal(0)).as_('overdue'),
-                numeric(orders.amount).as_('orders')),
-            limits.select(
+                numeric(Coalesce(orders.amount, 0)).as_('orders'),
+                _integer(orders.missing_rate).as_('missing_rate')),
+            limits
+            .join(company, condition=(limits.company == company.id)
+                | (limits.company == Null))
+            .select(
                 limits.party.as_('party'),
-                limits.company.as_('company'),
+                company.id.as_('company'),
                 numeric(Literal(0)).as_('receivable'),
                 numeric(Literal(0)).as_('overdue'),
                 numeric(Literal(0)).as_('orders'),
-                where=(limits.company != Null) & (limits.party != Null)
+                _integer(Null).as_('missing_rate'),
+                where=(limits.party != Null)
                 & (limits.credit_limit_amount != Null)),
             all_=True)
         amounts = parts.select(
@@ -598,31 +612,42 @@ class Exposure(CustomerMixin, ModelSQL, ModelView):
             Sum(parts.receivable).as_('receivable'),
             Sum(parts.overdue).as_('overdue'),
             Sum(parts.orders).as_('orders'),
+            Min(parts.missing_rate).as_('missing_rate'),
             group_by=[parts.party, parts.company])
 
-        own = Limit.__table__()
-        default = Default.__table__()
+        def first(table, column, where):
+            "That of the company comes before that of all"
+            return table.select(
+                column,
+                where=where & (
+                    (table.company == amounts.company)
+                    | (table.company == Null)),
+                order_by=Case((table.company == Null, 1), else_=0), limit=1)
 
-        with_limit = (amounts
-            .select(
-                amounts.party.as_('party'),
-                amounts.company.as_('company'),
-                amounts.receivable.as_('receivable'),
-                amounts.overdue.as_('overdue'),
-                amounts.orders.as_('orders'),
-                numeric(Case(
-                    (amounts.party.in_(own.select(
-                                own.party,
-                                where=own.company == amounts.company)),
-                        limit.select(
-                            limit.credit_limit_amount,
-                            where=(limit.company == amounts.company)
-                            & (limit.party == amounts.party), limit=1)),
-                    else_=default.select(
-                        default.default_credit_limit_amount,
-                        where=default.company == amounts.company,
-                        limit=1))).as_('credit_limit')))
+        limit = Limit.__table__()
+        default = Default.__table__()
+        own = limit.party == amounts.party
+        with_limit = amounts.select(
+            amounts.party.as_('party'),
+            amounts.company.as_('company'),
+            amounts.receivable.as_('receivable'),
+            amounts.overdue.as_('overdue'),
+            amounts.orders.as_('orders'),
+            amounts.missing_rate.as_('missing_rate'),
+            numeric(Case(
+                    (Exists(first(limit, limit.id, own)),
+                        first(limit, limit.credit_limit_amount, own)),
+                    else_=first(
+                        default, default.default_credit_limit_amount,
+                        Literal(True))
+                    )).as_('credit_limit'))
+        # What is known of it
         exposure = with_limit.receivable + with_limit.orders
+        missing_rate = with_limit.missing_rate != Null
+
+        def known(expression):
+            return Case((missing_rate, Null), else_=expression)
+
         return with_limit.select(
             cls._get_id(with_limit).as_('id'),
             with_limit.party.as_('party'),
@@ -631,14 +656,18 @@ class Exposure(CustomerMixin, ModelSQL, ModelView):
                 'credit_limit'),
             cls.receivable.sql_cast(with_limit.receivable).as_('receivable'),
             cls.overdue.sql_cast(with_limit.overdue).as_('overdue'),
-            cls.orders.sql_cast(with_limit.orders).as_('orders'),
-            cls.exposure.sql_cast(exposure).as_('exposure'),
+            cls.orders.sql_cast(known(with_limit.orders)).as_('orders'),
+            cls.exposure.sql_cast(known(exposure)).as_('exposure'),
+            with_limit.missing_rate.as_('missing_rate'),
             cls.usage.sql_cast(Case(
+                    (missing_rate, Null),
                     (with_limit.credit_limit > 0,
                         exposure / with_limit.credit_limit),
                     else_=Null)).as_('usage'),
             Coalesce(exposure > with_limit.credit_limit, False).as_('over'),
-            where=(exposure != 0) | (with_limit.credit_limit != Null))
+            where=(exposure != 0)
+            | (with_limit.credit_limit != Null)
+            | missing_rate)
 
 
 class Sale(metaclass=PoolMeta):
