@@ -3,13 +3,16 @@
 import datetime as dt
 import re
 from decimal import Decimal
+from unittest.mock import patch
 
+import trytond.config as config
 from trytond.model.exceptions import (
     AccessError, DomainValidationError, ImportDataError,
     RequiredValidationError, SelectionValidationError, SQLConstraintError)
 from trytond.modules.account.tests.tools import create_chart
 from trytond.modules.company.tests.tools import create_company
 from trytond.modules.company_department.tests.tools import create_user
+from trytond.modules.currency.tests import create_currency
 from trytond.modules.customer_grading.exceptions import (
     FileAccessError, FileApproveError, FileStateError, FileValidationError,
     InvestigationError, ReplaceFileError)
@@ -82,6 +85,30 @@ class FileTestCase(CustomerTestCase):
             self.assertEqual(file.market, market)
             self.assertEqual(
                 create_file(party, market=None).market, market)
+
+    @with_company
+    def test_history_rate(self):
+        "Test the revenue is unknown of who ordered in a currency without rate"
+        pool = Pool()
+        File = pool.get('customer.file')
+        Sale = pool.get('sale.sale')
+        currency = create_currency('gbp')
+        Rate = pool.get('currency.currency.rate')
+        rates = Rate.create([
+                {'currency': c.id, 'date': dt.date(2020, 1, 1),
+                    'rate': Decimal(1)}
+                for c in [currency, get_company().currency] if not c.rates])
+        files = [create_file(f"Customer {i}") for i in range(3)]
+        sales = [create_sale(party=f.party) for f in files]
+        sales.append(create_sale(party=files[1].party, currency=currency))
+        Sale.confirm(sales)
+        Rate.delete([r for r in rates if r.currency == currency])
+        table = Sale.__table__()
+        Transaction().connection.cursor().execute(*table.update(
+                [table.untaxed_amount_cache], [None],
+                where=table.id == sales[0].id))
+        self.assertEqual(
+            [f.revenue for f in File.browse(files)], [1000, None, 1000])
 
     @with_company
     def test_history(self):
@@ -706,3 +733,88 @@ class PartyTestCase(CustomerTestCase):
         self.assertEqual(investigation.conclusion, '****')
         self.assertFalse(any(e.reason for e in file.events))
         self.assertFalse(Attachment.search([]))
+
+    @with_company
+    def test_erase_texts(self):
+        "Test nothing that was written about an erased party remains"
+        pool = Pool()
+        Change = pool.get('customer.credit.limit.change')
+        Hold = pool.get('sale.credit.hold')
+        Intelligence = pool.get('customer.intelligence')
+        IntelligenceAction = pool.get('customer.intelligence.action')
+        Measure = pool.get('customer.survey.measure')
+        Sale = pool.get('sale.sale')
+        Survey = pool.get('customer.survey')
+        Visit = pool.get('customer.visit')
+        VisitAction = pool.get('customer.visit.action')
+        company = get_company()
+        file = create_file("Acme")
+        sale = create_sale(party=file.party)
+        Sale.cancel([sale])
+        action = {
+            'name': "Call Jim of Acme",
+            'note': "Jim is ill",
+            'employee': employee("Ivy").id,
+            'due_date': TODAY,
+            }
+        with Transaction().set_context(
+                _customer_care=True, _customer_credit=True):
+            hold, = Hold.create([{
+                        'company': company.id,
+                        'origin': str(sale),
+                        'sale': sale.id,
+                        'party': file.party.id,
+                        'reasons': "Acme exceeds its limit",
+                        'reason': "Acme pays",
+                        'kinds': [],
+                        'currency': company.currency.id,
+                        'amount': Decimal(1),
+                        'held_at': dt.datetime.now(),
+                        }])
+            change, = Change.create([
+                    {'party': file.party.id, 'reason': "Acme pays"}])
+            visit, = Visit.create([
+                    {'file': file.id, 'planned_date': TODAY}])
+            visit_action, = VisitAction.create([
+                    {'visit': visit.id, **action}])
+            survey, = Survey.create([{
+                        'file': file.id,
+                        'due_date': TODAY,
+                        'state': 'answered',
+                        }])
+            measure, = Measure.create([{'survey': survey.id, **action}])
+            # Without file
+            intelligence, = Intelligence.create([{
+                        'party': file.party.id,
+                        'reporter_party': file.party.id,
+                        'reporter_name': "Jim",
+                        'subject': "Acme builds",
+                        'text': "Jim says so.",
+                        'state': 'accepted',
+                        }])
+            intelligence_action, = IntelligenceAction.create([
+                    {'intelligence': intelligence.id, **action}])
+        getint = config.getint
+
+        def get_number(section, option, *args, **kwargs):
+            # As with many records
+            if option == 'subquery_threshold':
+                return 0
+            return getint(section, option, *args, **kwargs)
+
+        with patch.object(config, 'getint', get_number):
+            self.erase(file.party)
+        for record, expected in [
+                (hold, {'reasons': '****', 'reason': None}),
+                (change, {'reason': '****'}),
+                (visit_action, {'name': '****', 'note': None}),
+                (measure, {'name': '****', 'note': None}),
+                (intelligence, {
+                        'subject': '****', 'text': '****',
+                        'reporter_name': None}),
+                (intelligence_action, {'name': '****', 'note': None}),
+                ]:
+            with self.subTest(model=record.__name__):
+                record = record.__class__(record.id)
+                self.assertEqual(
+                    {n: getattr(record, n) for n in expected}, expected)

@@ -143,13 +143,18 @@ class Erase(metaclass=PoolMeta):
         pool = Pool()
         Answer = pool.get('customer.survey.answer')
         Assessment = pool.get('customer.assessment')
+        Change = pool.get('customer.credit.limit.change')
         Event = pool.get('customer.file.event')
         File = pool.get('customer.file')
+        Hold = pool.get('sale.credit.hold')
         Intelligence = pool.get('customer.intelligence')
+        IntelligenceAction = pool.get('customer.intelligence.action')
         Investigation = pool.get('customer.credit.investigation')
+        Measure = pool.get('customer.survey.measure')
         Override = pool.get('customer.grade.override')
         Survey = pool.get('customer.survey')
         Visit = pool.get('customer.visit')
+        VisitAction = pool.get('customer.visit.action')
         file = ('file.party', '=', party_id)
         return super().to_erase(party_id) + [
             (File, [('party', '=', party_id)], True,
@@ -165,23 +170,53 @@ class Erase(metaclass=PoolMeta):
             (Override, [('party', '=', party_id)], True,
                 ['reason', 'closing_reason'],
                 ['****', None]),
+            (Hold, ['OR',
+                    ('party', '=', party_id),
+                    ('sale.party', '=', party_id),
+                    ], True,
+                ['reasons', 'reason'],
+                ['****', None]),
+            (Change, [('party', '=', party_id)], True,
+                ['reason'],
+                ['****']),
             (Visit, ['OR', file, ('contact', '=', party_id)], True,
                 ['purpose', 'contacts', 'report', 'cancel_reason'],
                 [None] * 4),
+            (VisitAction, ['OR',
+                    ('visit.file.party', '=', party_id),
+                    ('visit.contact', '=', party_id),
+                    ], True,
+                ['name', 'note'],
+                ['****', None]),
             (Survey, [file], True,
                 ['email', 'token', 'answered_with', 'analysis'],
                 [None] * 4),
             (Answer, [('survey.file.party', '=', party_id)], True,
                 ['text'],
                 [None]),
+            (Measure, [('survey.file.party', '=', party_id)], True,
+                ['name', 'note'],
+                ['****', None]),
             (Assessment, [file], True,
                 ['remark'],
                 [None]),
-            (Intelligence, [
-                    'OR', file,
-                    ('party', '=', party_id),
-                    ('reporter_party', '=', party_id),
-                    ], True,
+            # Not in one, which would leave out those without file
+            *((Intelligence, domain, True,
                 ['subject', 'text', 'opinion', 'outcome'],
-                ['****', '****', None, None]),
+                ['****', '****', None, None])
+                for domain in [[file], ['OR',
+                        ('party', '=', party_id),
+                        ('reporter_party', '=', party_id),
+                        ]]),
+            (Intelligence, [('reporter_party', '=', party_id)], True,
+                ['reporter_name'],
+                [None]),
+            *((IntelligenceAction, domain, True,
+                ['name', 'note'],
+                ['****', None])
+                for domain in [
+                    [('intelligence.file.party', '=', party_id)], ['OR',
+                        ('intelligence.party', '=', party_id),
+                        ('intelligence.reporter_party', '=', party_id),
+                        ]]),
             ]
