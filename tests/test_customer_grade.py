@@ -8,7 +8,7 @@ from trytond.model.exceptions import (
 from trytond.model.modelview import AccessButtonError
 from trytond.modules.customer_grading.exceptions import (
     GradeAccessError, OverrideError)
-from trytond.modules.customer_grading.grade import recording
+from trytond.modules.customer_grading.file import recording
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -148,7 +148,8 @@ class GradeTestCase(GradingTestCase):
         "Test a customer cannot have two current grades"
         Grade = Pool().get('customer.grade')
         assign({"Acme": 'B'})
-        with recording(), self.assertRaises(SQLConstraintError):
+        with recording('_customer_grading'), \
+                self.assertRaises(SQLConstraintError):
             Grade.create([{
                         'company': company().id,
                         'party': party("Acme").id,
@@ -348,11 +349,11 @@ class OverrideTestCase(GradingTestCase):
             for button in ['approve', 'reject']:
                 with self.assertRaises(GradeAccessError):
                     self.click("Anna", button, override, reason="Mine")
-            with recording():
+            with recording('_customer_grading'):
                 Override.write([override], {'requested_user': 1})
             with self.assertRaises(GradeAccessError):
                 self.click("Anna", 'approve', override)
-            with recording():
+            with recording('_customer_grading'):
                 Override.write([override], {
                         'requested_user': get_user("Anna"),
                         'requested_by': get_employee("Karl")})

@@ -11,7 +11,7 @@ from trytond.model.exceptions import AccessError
 from trytond.model.modelview import AccessButtonError
 from trytond.modules.customer_grading.exceptions import (
     GradingRunError, SchemeError)
-from trytond.modules.customer_grading.grade import recording
+from trytond.modules.customer_grading.file import recording
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -541,7 +541,7 @@ class RunResultTestCase(RunTestCase):
         self.assertEqual(result.score, 55)
         self.assertEqual(
             sum(c.contribution for c in result.criteria), result.score)
-        with recording():
+        with recording('_customer_grading'):
             Criterion.write(list(scheme.criteria), {
                     'name': "Something else", 'weight': D(1)})
         Transaction().connection.cursor().execute(

@@ -1,17 +1,18 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+import datetime as dt
 from decimal import Decimal
 from unittest.mock import patch
 
 from trytond.model.exceptions import AccessError, SQLConstraintError
 from trytond.model.modelview import AccessButtonError
 from trytond.modules.customer_grading.exceptions import SchemeError
-from trytond.modules.customer_grading.grade import recording
+from trytond.modules.customer_grading.file import recording
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from .grading import GradingTestCase, client, company, grade, shipped
-from .review import count_queries, with_company
+from .review import count_queries, on_in, with_company
 
 
 def create_scheme(axis='class', **values):
@@ -261,8 +262,20 @@ class SchemeTestCase(GradingTestCase):
             ['retired', 'published', 'published'])
         with client("Anna"), self.assertRaises(AccessButtonError):
             Scheme.publish([Scheme(first.id)])
-        with recording(), self.assertRaises(SQLConstraintError):
+        with recording('_customer_grading'), \
+                self.assertRaises(SQLConstraintError):
             Scheme.write([first], {'state': 'published'})
+
+    @with_company
+    def test_publish_today(self):
+        "Test today is that of the company of the scheme"
+        scheme = create_scheme()
+        tomorrow = dt.date.today() + dt.timedelta(days=1)
+        with on_in(scheme.company, tomorrow):
+            with Transaction().set_context(company=None):
+                scheme.__class__.publish([scheme])
+        self.assertEqual(
+            scheme.__class__(scheme.id).published_on, tomorrow)
 
     @with_company
     def test_frozen(self):

@@ -10,9 +10,9 @@ from trytond.model import Exclude, Index, ModelSQL, ModelView, Workflow, fields
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
 
-from .care import EvidenceMixin, get_employee, recording
+from .care import EvidenceMixin, get_employee
 from .exceptions import CareError
-from .file import FileMixin, get_todays
+from .file import FileMixin, get_todays, recording
 
 CRITERIA = [
     'industry', 'size', 'buying_power', 'demand', 'stability', 'loyalty']
@@ -150,7 +150,7 @@ class Assessment(Workflow, EvidenceMixin, FileMixin, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     @Workflow.transition('done')
     def do(cls, assessments):
         """Record the assessments in the place of the former ones

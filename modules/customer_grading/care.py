@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections import defaultdict
-from functools import wraps
 
 from dateutil.relativedelta import relativedelta
 from sql import Literal
@@ -11,7 +10,6 @@ from sql.conditionals import Case
 
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelStorage, ModelView, fields
-from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import CompanyValueMixin
 from trytond.modules.company_department.tools import \
     get_employee as find_employee
@@ -20,19 +18,11 @@ from trytond.pyson import Date, Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import CareError
-from .file import PartMixin, check_read, get_todays
+from .file import EvidenceMixin as Recorded
+from .file import PartMixin, check_read, get_todays, recording
 
 _DATE = fields.Date("Date")
 _REACHED = ['investigated', 'approved']
-
-
-def recording(func):
-    "Let the method modify what is evidence"
-    @wraps(func)
-    def wrapper(*args, **kwargs):
-        with Transaction().set_context(_customer_care=True):
-            return func(*args, **kwargs)
-    return wrapper
 
 
 def get_employee(company):
@@ -96,12 +86,14 @@ class PartyMixin(ModelStorage):
         raise NotImplementedError
 
 
-class EvidenceMixin(ModelStorage):
+class EvidenceMixin(Recorded):
     """What only its own buttons bring from state to state, and what nobody
     changes or deletes any more once it is done, whatever the rights of who
     asks"""
     __slots__ = ()
 
+    _evidence_key = '_customer_care'
+    _evidence_message = 'msg_care'
     # The states in which users fill it in
     _open_states = ()
     # What users never set
@@ -110,27 +102,19 @@ class EvidenceMixin(ModelStorage):
     _late_names = frozenset()
 
     @classmethod
-    def check_modification(cls, mode, records, values=None, external=False):
-        super().check_modification(
-            mode, records, values=values, external=external)
-        if Transaction().context.get('_customer_care'):
-            return
-        for record in cls.browse(records):
+    def _get_denied(cls, mode, records, values):
+        def is_denied(record):
             if mode == 'create':
-                denied = (
+                return (
                     record.state != cls.default_state()
                     or any(getattr(record, n) for n in cls._recorded_names))
-            elif mode == 'write':
-                denied = (
-                    values.keys() & ({'state'} | cls._recorded_names)
-                    or (record.state not in cls._open_states
-                        and values.keys() - cls._late_names))
-            else:
-                denied = record.state not in cls._open_states
-            if denied:
-                raise AccessError(gettext(
-                        f'customer_grading.msg_care_{mode}',
-                        **cls.__names__(record=record)))
+            elif mode == 'write' and (
+                    values.keys() & ({'state'} | cls._recorded_names)):
+                return True
+            return record.state not in cls._open_states and (
+                mode == 'delete' or values.keys() - cls._late_names)
+
+        return [r for r in cls.browse(records) if is_denied(r)]
 
     @classmethod
     def copy(cls, records, default=None):
@@ -238,7 +222,7 @@ class ActionMixin(PartMixin, EvidenceMixin, MineMixin, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     def do(cls, actions):
         "Record that the actions are done, and by whom"
         actions = [a for a in cls.browse(actions) if a.state == 'open']
@@ -310,7 +294,7 @@ class CadenceMixin(ModelStorage):
                     file, date, employees.get(file.id))
                 if values:
                     to_create.append(values)
-            with Transaction().set_context(_customer_care=True):
+            with recording('_customer_care'):
                 return cls.create(to_create)
 
     @classmethod

@@ -16,6 +16,7 @@ from trytond.transaction import Transaction
 
 from .care import ActionMixin
 from .exceptions import CareError
+from .file import recording
 
 _ENDED = ['rejected', 'done', 'cancelled']
 
@@ -224,7 +225,7 @@ class Complaint(metaclass=PoolMeta):
     def _set_closed(cls, complaints, date):
         if not complaints:
             return
-        with Transaction().set_context(_customer_care=True):
+        with recording('_customer_care'):
             cls.write(complaints, {'closed_on': date})
 
     @classmethod

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections import defaultdict
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import wraps
 
@@ -41,9 +42,12 @@ _POLICY_NAMES = {'kind', 'market'}
 _RECORDED_NAMES = {'confidentiality'} | _POLICY_NAMES
 
 
-def recording():
-    "Let what is evidence be recorded"
-    return Transaction().set_context(_customer_file=True)
+@contextmanager
+def recording(*keys):
+    """Let what the keys of the context open be recorded, within or by the
+    function that it decorates"""
+    with Transaction().set_context(dict.fromkeys(keys, True)):
+        yield
 
 
 def is_same_person(user, employee=None):
@@ -100,7 +104,7 @@ def _transition(*states):
                             'customer_grading.msg_file_state',
                             file=file.rec_name,
                             state=cls.__names__('state', file)['value']))
-            with recording(), without_check_access():
+            with recording('_customer_file'), without_check_access():
                 return func(cls, cls.browse(files))
         return wrapper
     return decorator
@@ -121,7 +125,13 @@ class EvidenceMixin(ModelStorage):
         super().check_modification(
             mode, records, values=values, external=external)
         if not Transaction().context.get(cls._evidence_key):
-            cls._deny_modification(mode, records)
+            if denied := cls._get_denied(mode, records, values):
+                cls._deny_modification(mode, denied)
+
+    @classmethod
+    def _get_denied(cls, mode, records, values):
+        "Return those of the records that are not to be modified"
+        return records
 
     @classmethod
     def _deny_modification(cls, mode, records):
@@ -1241,7 +1251,7 @@ class File(Workflow, ModelSQL, ModelView):
         pool = Pool()
         Event = pool.get('customer.file.event')
         employees = cls._get_employees(files)
-        with recording(), without_check_access():
+        with recording('_customer_file'), without_check_access():
             Event.record(files, kind, {f: f.reason for f in files})
             if prefix:
                 for employee, e_files in employees.items():
@@ -1426,7 +1436,7 @@ class File(Workflow, ModelSQL, ModelView):
                                     today + relativedelta(months=months)
                                     if months else None),
                                 }))
-            with recording():
+            with recording('_customer_file'):
                 if to_write:
                     cls.write(*to_write)
                 Event.record(files, 'verify')
@@ -1581,7 +1591,7 @@ class Event(EvidenceMixin, FileMixin, ModelSQL, ModelView):
         for company in {f.company for f in files}:
             employees[company] = get_employee(company, current=True)
         now = dt.datetime.now()
-        with recording(), without_check_access():
+        with recording('_customer_file'), without_check_access():
             return cls.create([{
                         'file': f.id,
                         'kind': kind,

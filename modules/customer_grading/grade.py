@@ -1,7 +1,6 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 from collections import defaultdict
-from functools import wraps
 
 from sql import Literal, Null
 from sql.operators import Equal
@@ -22,27 +21,13 @@ from trytond.transaction import Transaction, check_access, without_check_access
 
 from . import file
 from .exceptions import GradeAccessError, OverrideError
-from .file import CustomerMixin, get_context_company
+from .file import CustomerMixin, get_context_company, recording
 
 AXES = [
     ('class', "Class"),
     ('level', "Level"),
     ('credit', "Credit"),
     ]
-
-
-def recording():
-    "Let what is recorded of the grades be modified"
-    return Transaction().set_context(_customer_grading=True)
-
-
-def recorded(func):
-    "Let the function modify what is recorded of the grades"
-    @wraps(func)
-    def wrapper(*args, **kwargs):
-        with recording():
-            return func(*args, **kwargs)
-    return wrapper
 
 
 class EvidenceMixin(file.EvidenceMixin):
@@ -227,7 +212,7 @@ class Grade(EvidenceMixin, CustomerMixin, ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    @recorded
+    @recording('_customer_grading')
     def assign(cls, company, axis, grades, date, source, **origin):
         """Give the parties the grades in the company from the date and return
         the list of the ids of the parties whose grade changes.
@@ -283,7 +268,7 @@ class Grade(EvidenceMixin, CustomerMixin, ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    @recorded
+    @recording('_customer_grading')
     def merge(cls, source, destination):
         """End the current grades of the party source, and their overrides,
         where the party destination, which replaces it, has its own"""
@@ -542,7 +527,7 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recorded
+    @recording('_customer_grading')
     @Workflow.transition('requested')
     @set_employee('requested_by')
     def request(cls, overrides):
@@ -552,7 +537,7 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recorded
+    @recording('_customer_grading')
     @Workflow.transition('draft')
     @reset_employee('requested_by')
     def draft(cls, overrides):
@@ -563,7 +548,7 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recorded
+    @recording('_customer_grading')
     @Workflow.transition('approved')
     @set_employee('approved_by')
     def approve(cls, overrides):
@@ -583,7 +568,7 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recorded
+    @recording('_customer_grading')
     @Workflow.transition('rejected')
     @set_employee('rejected_by')
     def reject(cls, overrides):
@@ -596,7 +581,7 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recorded
+    @recording('_customer_grading')
     def end(cls, overrides):
         pool = Pool()
         User = pool.get('res.user')
@@ -610,7 +595,7 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    @recorded
+    @recording('_customer_grading')
     @per_company
     def expire(cls, company):
         """End the overrides whose end date has passed and let those take

@@ -19,9 +19,8 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import CreditBlockedError, CreditHoldError, CreditWarning
 from .exposure import format_amount
-from .file import CustomerMixin, is_same_person
-from .limit import (
-    CreditEvidenceMixin, _check_credit_group, _group_users, _recording)
+from .file import CustomerMixin, is_same_person, recording
+from .limit import CreditEvidenceMixin, _check_credit_group, _group_users
 
 OPEN = ['held', 'released', 'rejected']
 
@@ -454,7 +453,7 @@ class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
         cls._end(to_end)
         holds = []
         if to_create:
-            with _recording():
+            with recording('_customer_credit'):
                 holds = cls.create(to_create)
         by_user = defaultdict(list)
         for company, c_holds in group_by_company(holds):
@@ -491,13 +490,13 @@ class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
                 h for c in checks for h in c.holds
                 if h != c.release])
         if used:
-            with _recording():
+            with recording('_customer_credit'):
                 cls.write(used, {'used_at': now})
 
     @classmethod
     def _end(cls, holds):
         if holds:
-            with _recording():
+            with recording('_customer_credit'):
                 cls.write(holds, {
                         'state': 'ended',
                         'ended_at': dt.datetime.now().replace(microsecond=0),
@@ -596,7 +595,7 @@ class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
                             'released_by': employees[hold.company].id,
                             'released_at': now,
                             }))
-            with _recording():
+            with recording('_customer_credit'):
                 cls.write(*to_write)
             cls._notify_decided(
                 holds, 'tryton-ok', 'msg_notification_hold_released')
@@ -620,7 +619,7 @@ class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
                             'rejected_by': employees[hold.company].id,
                             'rejected_at': now,
                             }))
-            with _recording():
+            with recording('_customer_credit'):
                 cls.write(*to_write)
             cls._notify_decided(
                 holds, 'tryton-cancel', 'msg_notification_hold_rejected')

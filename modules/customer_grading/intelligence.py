@@ -4,16 +4,15 @@ import datetime as dt
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Workflow, fields
-from trytond.model.exceptions import AccessError
 from trytond.modules.company_department.tools import group_by_company
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction
 
-from .care import ActionMixin, EvidenceMixin, get_employee, recording
+from .care import ActionMixin, EvidenceMixin, get_employee
 from .exceptions import CareError
-from .file import get_file_access, is_same_person
+from .file import get_file_access, is_same_person, recording
 
 
 class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
@@ -332,7 +331,7 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
                 for r in cls.browse(records))
             if not allowed:
                 cls._deny_modification(mode, records)
-            with Transaction().set_context(_customer_care=True):
+            with recording('_customer_care'):
                 super().check_modification(
                     mode, records, values=values, external=external)
         else:
@@ -343,12 +342,6 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
                         r.value or r.opinion or r.reward or r.outcome
                         for r in cls.browse(records))):
                 cls._deny_modification(mode, records)
-
-    @classmethod
-    def _deny_modification(cls, mode, records):
-        raise AccessError(gettext(
-                f'customer_grading.msg_care_{mode}',
-                **cls.__names__(record=records[0])))
 
     def _get_writable(self):
         "Return the names of the fields that the user may write"
@@ -379,7 +372,7 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     @Workflow.transition('evaluated')
     def evaluate(cls, records):
         "Record what they are worth, which who reported them does not do"
@@ -398,7 +391,7 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     @Workflow.transition('accepted')
     def accept(cls, records):
         for record in cls.browse(records):
@@ -406,7 +399,7 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     @Workflow.transition('rejected')
     def reject(cls, records):
         for record in cls.browse(records):
@@ -414,7 +407,7 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     @Workflow.transition('followed')
     def follow(cls, records):
         for record in cls.browse(records):
@@ -429,7 +422,7 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     @Workflow.transition('closed')
     def close(cls, records):
         records = cls.browse(records)
@@ -446,7 +439,7 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     def approve_reward(cls, records):
         "Approve the rewards, which nobody does for what they reported"
         records = cls.browse(records)
@@ -463,7 +456,7 @@ class Intelligence(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     def pay_reward(cls, records):
         pool = Pool()
         Date = pool.get('ir.date')
@@ -548,7 +541,7 @@ class IntelligenceOpportunity(metaclass=PoolMeta):
 
     @classmethod
     @ModelView.button_action('sale_opportunity.act_opportunity_form')
-    @recording
+    @recording('_customer_care')
     def create_opportunity(cls, records):
         "Create a lead of each that has none"
         pool = Pool()

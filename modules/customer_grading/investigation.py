@@ -206,7 +206,7 @@ class Investigation(Workflow, FileMixin, ModelSQL, ModelView):
         known = File.get_history(
             File.browse(list({i.file.id for i in investigations})),
             cls._known_fields())
-        with recording():
+        with recording('_customer_file'):
             # They are saved in the context in which they are browsed
             investigations = cls.browse(investigations)
             for investigation in investigations:
@@ -310,7 +310,7 @@ class Investigation(Workflow, FileMixin, ModelSQL, ModelView):
                             if i.file.company == company),
                         company=company.rec_name))
         cls._copy_known(investigations)
-        with recording():
+        with recording('_customer_file'):
             for company, employee in employees.items():
                 cls.write(
                     [i for i in investigations if i.file.company == company],

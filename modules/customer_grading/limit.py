@@ -18,12 +18,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import LimitChangeError
 from .exposure import format_amount
-from .file import CustomerMixin, EvidenceMixin, is_same_person
-
-
-def _recording():
-    "Let the records of the credit be modified"
-    return Transaction().set_context(_customer_credit=True)
+from .file import CustomerMixin, EvidenceMixin, is_same_person, recording
 
 
 def _check_group(module, name, message, **values):
@@ -216,10 +211,11 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
             ]
 
     @classmethod
-    def _deny_modification(cls, mode, changes):
+    def _get_denied(cls, mode, changes, values):
         # Who may create proposes
-        if mode != 'create':
-            super()._deny_modification(mode, changes)
+        if mode == 'create':
+            return []
+        return super()._get_denied(mode, changes, values)
 
     @classmethod
     @without_check_access
@@ -294,7 +290,7 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
     @classmethod
     def _supersede(cls, changes):
         if changes:
-            with _recording():
+            with recording('_customer_credit'):
                 cls.write(changes, {
                         'state': 'superseded',
                         'ended_at': cls.default_proposed_at(),
@@ -346,7 +342,7 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
                     'state': 'proposed',
                     })
         cls._supersede(obsolete)
-        with _recording():
+        with recording('_customer_credit'):
             return cls.create(to_create) if to_create else []
 
     @classmethod
@@ -379,7 +375,7 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
     @classmethod
     def _decide(cls, changes, state):
         now = cls.default_proposed_at()
-        with _recording():
+        with recording('_customer_credit'):
             for company, c_changes in group_by_company(changes):
                 cls.write(c_changes, {
                         'state': state,
@@ -426,7 +422,7 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
                 company, [c.party.id for c in c_changes])
             restores = {c.party: c.restore for c in temporary}
             cls._supersede(temporary)
-            with _recording():
+            with recording('_customer_credit'):
                 to_write = []
                 for change in c_changes:
                     if change.temporary_until:
@@ -470,7 +466,7 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
         now = cls.default_proposed_at()
         # It could have been set on the party meanwhile
         restored = [c for c in changes if limits[c.party.id] == c.new]
-        with _recording():
+        with recording('_customer_credit'):
             cls.write(changes, {'state': 'expired', 'ended_at': now})
             Party.set_credit_limits(
                 company, {c.party.id: c.restore for c in restored})
@@ -508,7 +504,7 @@ class Change(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
             return
         employee = get_employee(company)
         now = cls.default_proposed_at()
-        with _recording():
+        with recording('_customer_credit'):
             cls.create([{
                         'company': company.id,
                         'party': p,
@@ -630,7 +626,7 @@ class Party(metaclass=PoolMeta):
                 to_create.append(
                     {'company': company.id, 'party': party, **values})
         # A save would use the context of the records
-        with _recording():
+        with recording('_customer_credit'):
             if to_create:
                 Limit.create(to_create)
             if to_write:

@@ -101,7 +101,7 @@ class Replace(metaclass=PoolMeta):
                         f.company.rec_name for f, _ in blocked)))
         for file, other in doubles:
             empty, kept = (file, other) if file not in used else (other, file)
-            with recording():
+            with recording('_customer_file'):
                 Event.record([kept], 'replace', {
                         kept: gettext(
                             'customer_grading.msg_file_replaced',

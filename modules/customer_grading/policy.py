@@ -461,7 +461,7 @@ class File(metaclass=PoolMeta):
         for next_grading, files in by_date.items():
             to_write.extend((files, {'next_grading': next_grading}))
         if to_write:
-            with recording():
+            with recording('_customer_file'):
                 cls.write(*to_write)
 
 

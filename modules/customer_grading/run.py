@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 
 from dateutil.relativedelta import relativedelta
 from sql import Cast, Column, Literal, Null, Select, Union, Window
@@ -31,7 +32,7 @@ from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .evaluation import POPULATION, RANK, Distribution, Evaluator, Values
 from .exceptions import GradingRunAccessError, GradingRunError
-from .file import CustomerMixin, PartMixin, is_same_person
+from .file import CustomerMixin, PartMixin, is_same_person, recording
 from .grade import AXES, EvidenceMixin
 from .metric import SALE_STATES, number
 
@@ -81,11 +82,8 @@ class JSONText(BinaryOperator):
     _operator = '->>'
 
 
-@contextmanager
-def _recording():
-    with Transaction().set_context(
-            _customer_grading=True, _customer_grading_run=True):
-        yield
+_recording = partial(
+    recording, '_customer_grading', '_customer_grading_run')
 
 
 @contextmanager

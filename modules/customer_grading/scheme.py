@@ -19,8 +19,8 @@ from trytond.transaction import (
     Transaction, inactive_records, without_check_access)
 
 from .exceptions import SchemeError
-from .file import PartMixin, get_todays
-from .grade import AXES, recorded
+from .file import PartMixin, get_todays, recording
+from .grade import AXES
 
 METHODS = [
     ('band', "Bands"),
@@ -363,7 +363,7 @@ class Scheme(Workflow, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recorded
+    @recording('_customer_grading')
     @Workflow.transition('published')
     @set_employee('published_by')
     def publish(cls, schemes):
@@ -392,7 +392,7 @@ class Scheme(Workflow, ModelSQL, ModelView):
 
     @classmethod
     @ModelView.button
-    @recorded
+    @recording('_customer_grading')
     @Workflow.transition('retired')
     def retire(cls, schemes):
         cls._check_shared(schemes)

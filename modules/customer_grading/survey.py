@@ -30,9 +30,9 @@ from trytond.url import http_base
 
 from .care import (
     ActionMixin, CadenceMixin, EvidenceMixin, MineMixin, PartMixin, PartyMixin,
-    get_employee, recording)
+    get_employee)
 from .exceptions import CareError, SurveyAnswerError
-from .file import FileMixin, get_todays
+from .file import FileMixin, get_todays, recording
 
 TOPICS = [
     ('communication', "Communication"),
@@ -523,7 +523,7 @@ class Survey(
                 and all(
                     values.keys() <= s._state_names
                     for s in cls.browse(surveys))):
-            with Transaction().set_context(_customer_care=True):
+            with recording('_customer_care'):
                 super().check_modification(
                     mode, surveys, values=values, external=external)
         else:
@@ -631,7 +631,7 @@ class Survey(
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     @Workflow.transition('sent')
     def ask(cls, surveys):
         """Begin to ask the customers: by telephone and visit the answers can
@@ -651,7 +651,7 @@ class Survey(
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     def send(cls, surveys):
         "Send the link by e-mail"
         surveys = cls.browse(surveys)
@@ -665,7 +665,7 @@ class Survey(
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     def renew(cls, surveys):
         "Make the former link useless and send another one"
         surveys = [s for s in cls.browse(surveys) if s.state == 'sent']
@@ -714,7 +714,7 @@ class Survey(
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     @Workflow.transition('answered')
     def answer(cls, surveys):
         "Record that the answers that were filled in are those of the customer"
@@ -756,7 +756,7 @@ class Survey(
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     @Workflow.transition('closed')
     def close(cls, surveys):
         "Record that the answers are analysed"
@@ -777,7 +777,7 @@ class Survey(
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     @Workflow.transition('cancelled')
     def cancel(cls, surveys):
         "Cancel the surveys, whose links are of no use any more"
@@ -805,7 +805,7 @@ class Survey(
 
     @classmethod
     @without_check_access
-    @recording
+    @recording('_customer_care')
     def answer_public(cls, token, values, name=None):
         """Record the answers of who has the token: a dictionary of the texts
         by sequence of the answer

@@ -14,9 +14,9 @@ from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .care import (
     ActionMixin, CadenceMixin, EvidenceMixin, MineMixin, PartMixin, PartyMixin,
-    get_employee, recording)
+    get_employee)
 from .exceptions import CareError
-from .file import FileMixin, get_todays
+from .file import FileMixin, get_todays, recording
 
 KINDS = [
     ('visit', "Visit"),
@@ -219,7 +219,7 @@ class Visit(
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     @Workflow.transition('done')
     def do(cls, visits):
         visits = cls.browse(visits)
@@ -254,7 +254,7 @@ class Visit(
 
     @classmethod
     @ModelView.button
-    @recording
+    @recording('_customer_care')
     @Workflow.transition('cancelled')
     def cancel(cls, visits):
         visits = cls.browse(visits)
@@ -271,7 +271,7 @@ class Visit(
         pass
 
     @classmethod
-    @recording
+    @recording('_customer_care')
     def plan_follow_up(cls, visits, date, kind='return', purpose=None):
         "Plan a visit that follows each of those that took place"
         for visit in visits:
