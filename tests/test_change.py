@@ -10,9 +10,9 @@ from trytond.backend import DatabaseOperationalError
 from trytond.model.exceptions import AccessError
 from trytond.modules.account.tests.tools import create_chart
 from trytond.modules.company.tests.tools import create_company
+from trytond.modules.company_department.savepoint import savepoint, writing
 from trytond.modules.sale_order_review.exceptions import (
     AcknowledgementError, AmendmentReviewError, ReviewError, SignoffError)
-from trytond.modules.sale_order_review.savepoint import savepoint, writing
 from trytond.pool import Pool
 from trytond.pyson import Eval, PYSONEncoder
 from trytond.tests.test_tryton import TestCase, drop_db
@@ -184,7 +184,7 @@ class ChangeTestCase(TestCase):
         transaction.new_transaction.return_value = nullcontext(transaction)
         error = DatabaseOperationalError()
         with patch(
-                'trytond.modules.sale_order_review.savepoint.Transaction',
+                'trytond.modules.company_department.savepoint.Transaction',
                 return_value=transaction):
             function = Mock(side_effect=[error, error, 42])
             self.assertEqual(writing(function), 42)

@@ -7,10 +7,10 @@ from trytond.model.exceptions import AccessError, ValidationError
 from trytond.model.modelview import AccessButtonError
 from trytond.modules.account.tests.tools import create_chart
 from trytond.modules.company.tests.tools import create_company
+from trytond.modules.company_department.savepoint import savepoint
 from trytond.modules.sale_order_review.exceptions import (
     AmendmentReviewError, ConditionError, ConditionValidationError,
     ReleaseError, ReviewError, ReviewRequiredError)
-from trytond.modules.sale_order_review.savepoint import savepoint
 from trytond.pool import Pool
 from trytond.tests.test_tryton import TestCase, drop_db
 from trytond.tests.tools import activate_modules

@@ -21,6 +21,7 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Workflow, fields
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import CompanyValueMixin, employee_field
+from trytond.modules.company_department.savepoint import savepoint
 from trytond.modules.company_department.tools import (
     get_employee, get_employees, notify, per_company)
 from trytond.pool import Pool, PoolMeta
@@ -84,28 +85,6 @@ class JSONText(BinaryOperator):
 
 _recording = partial(
     recording, '_customer_grading', '_customer_grading_run')
-
-
-@contextmanager
-def _savepoint():
-    "Undo what is done in the database within if it raises an exception"
-    transaction = Transaction()
-    cursor = transaction.connection.cursor()
-    cursor.execute('SAVEPOINT customer_grading_run')
-    notifications = len(transaction.user_notifications)
-    try:
-        yield
-    except Exception as e:
-        if not isinstance(
-                e, (TransactionError, backend.DatabaseOperationalError)):
-            cursor.execute('ROLLBACK TO SAVEPOINT customer_grading_run')
-            del transaction.user_notifications[notifications:]
-            for models in transaction.cache.values():
-                for records in models.values():
-                    records.clear()
-            transaction.counter += 1
-        raise
-    cursor.execute('RELEASE SAVEPOINT customer_grading_run')
 
 
 def _round(value, digits):
@@ -660,7 +639,7 @@ class Run(Workflow, ModelSQL, ModelView):
                 continue
             with Transaction().set_context(company=run.company.id):
                 try:
-                    with _savepoint():
+                    with savepoint():
                         run._compute(watched=True)
                 except (TransactionError, backend.DatabaseOperationalError):
                     # It is tried again

@@ -8,6 +8,7 @@ from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.model.exceptions import AccessError
+from trytond.modules.company_department.savepoint import savepoint, writing
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction, without_check_access
@@ -19,7 +20,6 @@ from .exceptions import AmendmentReviewError
 from .measure import unknown
 from .review import Plan, _read_target
 from .sale import SubmitReviewMixin
-from .savepoint import savepoint, writing
 
 
 def _trying():

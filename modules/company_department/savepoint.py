@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import trytond.config as config
 from trytond.backend import DatabaseOperationalError
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, TransactionError
 
 
 def writing(function):
@@ -46,22 +46,30 @@ def savepoint(rollback=False):
         for records in [
             transaction.create_records, transaction.delete_records,
             transaction.trigger_records, transaction.check_warnings]]
-    cursor.execute('SAVEPOINT sale_order_review')
-    done = False
+    cursor.execute('SAVEPOINT company_department')
+
+    def undo():
+        cursor.execute('ROLLBACK TO SAVEPOINT company_department')
+        for pending, count in counts:
+            del pending[count:]
+        for records, copy in copies:
+            records.clear()
+            records.update(copy)
+        for models in transaction.cache.values():
+            for records in models.values():
+                records.clear()
+        # Forget also what the instances hold
+        transaction.counter += 1
+
     try:
         yield
-        done = not rollback
-    finally:
-        if not done:
-            cursor.execute('ROLLBACK TO SAVEPOINT sale_order_review')
-            for pending, count in counts:
-                del pending[count:]
-            for records, copy in copies:
-                records.clear()
-                records.update(copy)
-            for models in transaction.cache.values():
-                for records in models.values():
-                    records.clear()
-            # Forget also what the instances hold
-            transaction.counter += 1
-        cursor.execute('RELEASE SAVEPOINT sale_order_review')
+    except (TransactionError, DatabaseOperationalError):
+        # All of the transaction is undone, if it is still there
+        raise
+    except BaseException:
+        undo()
+        cursor.execute('RELEASE SAVEPOINT company_department')
+        raise
+    if rollback:
+        undo()
+    cursor.execute('RELEASE SAVEPOINT company_department')
