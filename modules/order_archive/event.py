@@ -2,23 +2,30 @@
 
 import datetime as dt
 import json
+import logging
 from collections import defaultdict
 from functools import reduce
 
 from sql import Cast, Column, Null, NullsLast
-from sql.aggregate import Min
+from sql.aggregate import Max, Min
 from sql.conditionals import Coalesce
 from sql.operators import Concat
 
+from trytond.backend import DatabaseOperationalError
+from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.company_department.tools import get_employee, get_user
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import (
+    Transaction, TransactionError, without_check_access)
 
 from .archive import EvidenceMixin, _insert, _recording
+from .collect import _undoing
+from .exceptions import LedgerError
 from .verify import FIELDS, FORMAT, GENESIS, entry_hash
 
+logger = logging.getLogger(__name__)
 # How many entries are sealed in a transaction
 SEAL = 10_000
 # How many entries are read at once
@@ -179,46 +186,81 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
         cls.seal()
 
     @classmethod
-    def seal(cls):
+    def seal(cls, companies=None):
         """Seal into the chain of its company each event that is not yet
 
         It must come first in its transaction. The table of the chains is
         locked when the transaction begins, so there is one writer and it sees
-        what the writer before has sealed."""
+        what the writer before has sealed.
+        A ledger that is broken raises an error if companies are given,
+        otherwise it does not keep the others from being sealed."""
         pool = Pool()
         Chain = pool.get('order.archive.chain')
+        Company = pool.get('company.company')
         Chain.lock()
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
+        where = table.sequence == Null
+        if companies is not None:
+            where &= fields.SQL_OPERATORS['in'](
+                table.company, [c.id for c in companies])
+        cursor.execute(*table.select(
+                table.company, where=where,
+                group_by=table.company, order_by=table.company.asc))
+        for company, in cursor.fetchall():
+            try:
+                with _undoing(), without_check_access():
+                    cls._seal(Company(company))
+            except (DatabaseOperationalError, TransactionError):
+                raise
+            except Exception:
+                if companies is not None:
+                    raise
+                logger.exception(
+                    "cannot seal the ledger of company %s", company)
+
+    @classmethod
+    def _seal(cls, company):
+        pool = Pool()
+        Chain = pool.get('order.archive.chain')
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        length, previous = Chain.get_head(company)
         # In the order of the ids and not of the time, which may be set back
         cursor.execute(*table.select(
-                table.id, table.company, table.format, table.archive,
-                table.resource, table.action, table.content,
-                where=table.sequence == Null,
+                table.id, table.format, table.archive, table.resource,
+                table.action, table.content,
+                where=(table.company == company.id)
+                & (table.sequence == Null),
                 order_by=table.id.asc, limit=SEAL))
-        rows = cursor.fetchall()
-        if not rows:
-            return
-        chains = Chain.heads({r[1] for r in rows})
         query, sealed = None, []
-        for id_, company, format, *rest in rows:
-            length, previous = chains[company]
+        for id_, format, *rest in cursor.fetchall():
             length += 1
             sealed_at = utcnow()
             hash_ = entry_hash([
-                    format, company, length, previous, sealed_at, *rest])
-            chains[company] = length, hash_
+                    format, company.id, length, previous, sealed_at, *rest])
             query, params = table.update(
                 [table.sequence, table.previous, table.sealed_at, table.hash],
                 [length, previous, sealed_at, hash_],
                 where=table.id == id_)
             sealed.append(params)
+            previous = hash_
         cursor.executemany(query, sealed)
-        Chain.advance(chains)
+        Chain.advance(company, length, previous)
         forget(cls, Chain)
         # Keep the transaction short
-        if len(rows) == SEAL:
-            cls.__queue__.seal_later(cls.browse([rows[-1][0]]))
+        if len(sealed) == SEAL:
+            cls.__queue__.seal_later(cls.browse([id_]))
+
+    @classmethod
+    def get_length(cls, company):
+        "Return the number of the last entry of the company, 0 without any"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(
+                Max(table.sequence), where=table.company == company.id))
+        length, = cursor.fetchone()
+        return length or 0
 
     @classmethod
     def sealed(cls, company, names):
@@ -390,7 +432,7 @@ class Chain(EvidenceMixin, ModelSQL, ModelView):
     def seal(cls, chains):
         pool = Pool()
         Event = pool.get('order.archive.event')
-        Event.seal()
+        Event.seal([c.company for c in chains])
 
     @classmethod
     @ModelView.button
@@ -424,28 +466,62 @@ class Chain(EvidenceMixin, ModelSQL, ModelView):
                 *table.update([table.length], [table.length]))
 
     @classmethod
-    def heads(cls, companies):
-        "Return by company the number and the hash of the last entry"
+    @without_check_access
+    def get_companies(cls):
+        """Return the companies with any evidence, only that of the context if
+        there is one
+
+        Not only those with a chain, of which somebody may have removed the
+        row."""
+        pool = Pool()
+        Checkpoint = pool.get('order.archive.checkpoint')
+        Company = pool.get('company.company')
+        transaction = Transaction()
+        cursor = transaction.connection.cursor()
+        ids = Checkpoint.outside()
+        for name in [
+                'order.archive', 'order.archive.event', 'order.archive.chain',
+                'order.archive.checkpoint']:
+            table = pool.get(name).__table__()
+            cursor.execute(*table.select(
+                    table.company, group_by=table.company))
+            ids.update(id_ for id_, in cursor)
+        id_ = transaction.context.get('company')
+        if id_ is not None:
+            ids &= {id_}
+        return Company.search(
+            [('id', 'in', list(ids))], order=[('id', 'ASC')])
+
+    @classmethod
+    def get_head(cls, company):
+        """Return the number and the hash of the last entry of the company, or
+        raise an error if there are entries after it"""
+        pool = Pool()
+        Event = pool.get('order.archive.event')
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         cursor.execute(*table.select(
-                table.company, table.length, table.hash))
-        chains = {c: (l, h) for c, l, h in cursor}
-        missing = companies - chains.keys()
-        if missing:
-            with _recording(), without_check_access():
-                cls.create([{
-                            'company': company,
-                            'length': 0,
-                            'hash': GENESIS,
-                            } for company in missing])
-        return {c: chains.get(c, (0, GENESIS)) for c in companies}
+                table.length, table.hash,
+                where=table.company == company.id))
+        length, hash_ = cursor.fetchone() or (0, GENESIS)
+        number = Event.get_length(company)
+        if number > length:
+            raise LedgerError(gettext(
+                    'order_archive.msg_ledger_short',
+                    company=company.rec_name, length=length, number=number))
+        return length, hash_
 
     @classmethod
-    def advance(cls, chains):
+    def advance(cls, company, length, hash_):
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
-        for company, (length, hash_) in chains.items():
-            cursor.execute(*table.update(
-                    [table.length, table.hash], [length, hash_],
-                    where=table.company == company))
+        cursor.execute(*table.update(
+                [table.length, table.hash], [length, hash_],
+                where=table.company == company.id))
+        if not cursor.rowcount:
+            with _recording():
+                cls.create([{
+                            'company': company.id,
+                            'length': length,
+                            'hash': hash_,
+                            }])

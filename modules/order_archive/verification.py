@@ -113,11 +113,11 @@ class Verification(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def run(cls, companies=None):
-        "Verify the archives of the companies, those with a ledger by default"
+        "Verify the archives of the companies, those with evidence by default"
         pool = Pool()
         Chain = pool.get('order.archive.chain')
         if companies is None:
-            companies = [c.company for c in Chain.search([])]
+            companies = Chain.get_companies()
         verifications = []
         for company in companies:
             try:
