@@ -29,7 +29,7 @@ from trytond.wizard import (
 
 from .exceptions import ArchiveError
 from .plan import get_country
-from .storage import keep
+from .storage import store
 
 # The states in which a file takes documents
 _OPEN = ['collecting', 'complete']
@@ -1250,6 +1250,7 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
                 Index(t, (t.source, Index.Equality())),
                 Index(t, (t.kind, Index.Equality())),
                 Index(t, (t.superseded_by, Index.Equality())),
+                Index(t, (t.file_id, Index.Equality())),
                 })
         cls._order = [
             ('archive', 'DESC'),
@@ -1432,7 +1433,6 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
                 raise ArchiveError(gettext(
                         'order_archive.msg_item_stored',
                         item=item.name, archive=item.archive.rec_name))
-        keep([i.file_id for i in items if i.file_id], _PREFIX)
         if previous:
             Event.record('supersede', previous)
         Event.record('collect', items)
@@ -1449,7 +1449,7 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         values = values.copy()
         data = values.pop('data', None)
         if data is not None:
-            values['file_id'] = filestore.set(data, _PREFIX)
+            values['file_id'] = store(data, _PREFIX)
         return values
 
     @classmethod

@@ -4,8 +4,10 @@ import datetime as dt
 import hashlib
 import json
 import logging
+import time
 from collections import defaultdict
 from contextlib import contextmanager, suppress
+from itertools import islice
 
 from trytond.backend import DatabaseOperationalError
 from trytond.filestore import filestore
@@ -22,6 +24,7 @@ from trytond.transaction import (
 from .archive import EvidenceMixin, _now, _recording
 from .collect import _undoing
 from .event import canonical
+from .storage import stored
 from .verify import (
     FIELDS, GENESIS, RULES, Tree, contradictions, leaf_hash, read_values,
     text_hash)
@@ -218,6 +221,18 @@ class Item(metaclass=PoolMeta):
         if hashlib.sha256(data).hexdigest() != sha256:
             return 'altered'
 
+    @classmethod
+    def get_strays(cls, file_ids):
+        "Return the sorted ids of those files that no item names"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        left = set(file_ids)
+        for column in [table.file_id, table.disposed_file_id]:
+            cursor.execute(*table.select(
+                    column, where=column.in_(list(file_ids))))
+            left.difference_update(id_ for id_, in cursor)
+        return sorted(left)
+
 
 class _Run:
     "The verification of a company"
@@ -250,6 +265,8 @@ class _Run:
                 self.verify_removed(Model)
         with self.guard('document', self.company.rec_name):
             self.verify_documents()
+        with self.guard('document', self.company.rec_name):
+            self.verify_storage()
         return self.save()
 
     def stop(self, error):
@@ -581,6 +598,21 @@ class _Run:
         with _recording():
             for found, ids in broken.items():
                 Item.write(Item.browse(ids), {'broken': found})
+
+    def verify_storage(self):
+        "Find the files of the storage that belong to no document"
+        pool = Pool()
+        Item = pool.get('order.archive.item')
+        ids = stored(
+            Item.data.store_prefix, time.time() - LATE.total_seconds())
+        number, names = 0, []
+        while slice_ := list(islice(ids, SLICE)):
+            strays = Item.get_strays(slice_)
+            number += len(strays)
+            names.extend(strays[:5 - len(names)])
+        if number:
+            self.find(
+                'document', ', '.join(names), 'document_stray', number=number)
 
 
 _NONE = object()
