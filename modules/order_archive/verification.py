@@ -34,6 +34,10 @@ logger = logging.getLogger(__name__)
 SLICE = 500
 # When what is not sealed is late
 LATE = dt.timedelta(days=1)
+# By model what the entries of earlier versions do not tell
+_ADDED = {
+    'order.archive': ['deadline', 'party'],
+    }
 
 
 class Verification(EvidenceMixin, ModelSQL, ModelView):
@@ -494,7 +498,7 @@ class _Run:
             self.counts['records'] += len(records)
 
     def verify_record(self, record, entries):
-        values = self.verify_entries(record, entries)
+        values, known = self.verify_entries(record, entries)
         if not entries:
             # Drafts are not evidence yet
             if getattr(record, 'state', None) != 'draft':
@@ -509,16 +513,18 @@ class _Run:
             # What was read along with it may be the cause
             record = record.__class__(record.id)
             actual = json.loads(canonical(record.ledger_values()))
-        if actual != values:
-            names = [
-                n for n in sorted(actual.keys() | values.keys())
-                if actual.get(n, _NONE) != values.get(n, _NONE)]
+        names = [
+            n for n in sorted(actual.keys() | values.keys())
+            if actual.get(n, _NONE) != values.get(n, _NONE)
+            and (n in known or n not in _ADDED.get(record.__name__, []))]
+        if names:
             # The values may be confidential
             self.find_record(
                 record, 'record_altered', fields=', '.join(names))
 
     def verify_entries(self, record, entries):
-        "Return the values that the last entry of the record tells"
+        """Return the values that the last entry of the record tells, and the
+        last of each that any tells"""
         rule = self.rules.get(record.__class__.__name__)
         known, last = {}, {}
         for number, action, content in entries:
@@ -538,7 +544,7 @@ class _Run:
             if values is not None:
                 known.update(values)
                 last = values
-        return last
+        return last, known
 
     def find_record(self, record, message, **names):
         subject, archive, item = str(record), None, None
