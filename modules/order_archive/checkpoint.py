@@ -14,6 +14,7 @@ import trytond.config as config
 from trytond.backend import DatabaseOperationalError
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, Unique, fields
+from trytond.model.exceptions import SQLConstraintError
 from trytond.modules.company.model import CompanyValueMixin
 from trytond.modules.company_department.tools import notify
 from trytond.pool import Pool, PoolMeta
@@ -127,8 +128,12 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
                 last.append(checkpoint)
             elif values:
                 to_create.append(values)
-        with _recording():
-            created = cls.create(to_create)
+        try:
+            with _recording():
+                created = cls.create(to_create)
+        except SQLConstraintError as e:
+            # Somebody else has made it meanwhile
+            raise TransactionError from e
         # Not before what they cover is committed, and what failed again
         if pending := cls.search([
                     ('company', 'in', [c.id for c in companies]),

@@ -14,7 +14,8 @@ from sql.operators import Concat
 from trytond.backend import DatabaseOperationalError
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
-from trytond.modules.company_department.tools import get_employee, get_user
+from trytond.modules.company_department.tools import (
+    get_employee, get_user, notify)
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import (
@@ -322,15 +323,17 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def after(cls, archives, size):
-        "Return the resources of the files all whose entries come after it"
+        """Return the resources of the files of which entries come after the
+        number, by whether all do"""
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
+        sequence = Coalesce(table.sequence, size + 1)
         cursor.execute(*table.select(
-                table.resource,
+                table.resource, Min(sequence),
                 where=table.archive.in_([a.id for a in archives]),
                 group_by=table.resource,
-                having=Min(Coalesce(table.sequence, size + 1)) > size))
-        return {r for r, in cursor}
+                having=Max(sequence) > size))
+        return {r: first > size for r, first in cursor}
 
     @classmethod
     def covered(cls, archives, size):
@@ -348,6 +351,22 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
             if cursor.fetchone():
                 return False
         return True
+
+    @classmethod
+    def disposed(cls, archives, size):
+        "Return whether a file was disposed of after the entry of the number"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        for sub_archives in grouped_slice(archives, PARAMETERS):
+            cursor.execute(*table.select(
+                    table.id,
+                    where=table.archive.in_([a.id for a in sub_archives])
+                    & (Coalesce(table.sequence, size + 1) > size)
+                    & (table.action == 'dispose'),
+                    limit=1))
+            if cursor.fetchone():
+                return True
+        return False
 
     @classmethod
     def histories(cls, company, resources):
@@ -439,9 +458,36 @@ class Chain(EvidenceMixin, ModelSQL, ModelView):
     def checkpoint(cls, chains):
         pool = Pool()
         Event = pool.get('order.archive.event')
+        Event.seal([c.company for c in chains])
+        # Others can seal while the ledger is read
+        cls.__queue__.checkpoint_later(chains)
+
+    @classmethod
+    def checkpoint_later(cls, chains):
+        "Make the checkpoints from the queue and tell the user of each"
+        pool = Pool()
         Checkpoint = pool.get('order.archive.checkpoint')
-        Event.seal()
-        Checkpoint.make([c.company for c in chains])
+        for chain in chains:
+            try:
+                checkpoints = Checkpoint.make([chain.company])
+            except LedgerError as e:
+                cls._tell([chain], 'tryton-warning',
+                    'order_archive.msg_ledger_checkpoint_failed', str(e))
+            else:
+                cls._tell(checkpoints, 'tryton-ok',
+                    'order_archive.msg_ledger_checkpoint_made')
+
+    @classmethod
+    def _tell(cls, records, icon, message_id, description=None):
+        "Tell the user, if any, of each of the records"
+        pool = Pool()
+        User = pool.get('res.user')
+        if id_ := get_user():
+            with without_check_access():
+                for record in records:
+                    notify(
+                        {User(id_): [record]}, icon, message_id,
+                        description=description or record.rec_name)
 
     @classmethod
     @ModelView.button

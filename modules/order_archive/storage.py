@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from trytond.filestore import filestore
+from trytond.filestore import FileStore, filestore
 from trytond.transaction import Transaction
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,16 @@ def _get_path(id_, prefix):
     return Path(filestore._filename(id_, prefix))
 
 
+class _Named(FileStore):
+    "The storage of trytond with the id of what it stores next"
+
+    def __init__(self, id_):
+        self.id = id_
+
+    def _id(self, data):
+        return self.id
+
+
 def store(data, prefix):
     """Store the bytes and return the id of their file
 
@@ -47,13 +57,9 @@ def store(data, prefix):
     if not _is_local():
         return filestore.set(data, prefix)
     id_ = filestore._id(data)
-    path = _get_path(id_, prefix)
     # First, as the disk may take it in part
-    get_keeper().paths.append(path)
-    path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
-    with open(path, 'xb') as file:
-        file.write(data)
-    return id_
+    get_keeper().paths.append(_get_path(id_, prefix))
+    return _Named(id_).set(data, prefix)
 
 
 def remove(ids, prefix):
