@@ -16,7 +16,8 @@ from trytond import backend
 from trytond.filestore import filestore
 from trytond.i18n import gettext
 from trytond.model import (
-    Exclude, Index, ModelSQL, ModelStorage, ModelView, Workflow, fields)
+    Exclude, Index, ModelSQL, ModelStorage, ModelView, Unique, Workflow,
+    fields)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company_department.tools import (
     get_employee, group_by_company, notify, per_company)
@@ -261,12 +262,13 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         cls.search_text.search_full_text = False
         cls.search_text.search_unaccented = False
         cls._sql_constraints += [
+            ('number_unique', Unique(t, t.number, t.company),
+                'order_archive.msg_archive_number_unique'),
             ('sale_open_unique',
                 Exclude(t, (t.sale, Equal), where=t.state.in_(_OPEN)),
                 'order_archive.msg_archive_sale_unique'),
             ]
         cls._sql_indexes.update({
-                Index(t, (t.number, Index.Equality())),
                 Index(t, (t.sale, Index.Equality())),
                 Index(t, (t.supplement_of, Index.Equality())),
                 Index(t, (t.class_, Index.Equality())),
@@ -317,6 +319,13 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             Transaction().connection.cursor().execute(
                 'CREATE INDEX IF NOT EXISTS order_archive_search '
                 'ON order_archive USING GIN (search_index)')
+
+    @classmethod
+    def copy(cls, archives, default=None):
+        # Before the database refuses the same number
+        if archives:
+            cls._deny_modification('create', archives)
+        return []
 
     @classmethod
     def default_state(cls):
@@ -933,7 +942,26 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                         'archived_at': now,
                         'archived_by': employee.id if employee else None,
                         })
-        Event.record('archive', archives)
+        Event.record('archive', archives, cls._get_documents(archives))
+
+    @classmethod
+    def _get_documents(cls, archives):
+        "Return by file the details of what it has when it is archived"
+        pool = Pool()
+        Item = pool.get('order.archive.item')
+        table = Item.__table__()
+        cursor = Transaction().connection.cursor()
+        documents = {a.id: [] for a in archives}
+        cursor.execute(*table.select(
+                table.archive, table.id,
+                where=fields.SQL_OPERATORS['in'](
+                    table.archive, list(documents))
+                & (table.state == 'kept'),
+                order_by=table.id.asc))
+        # Without what tells of those that are confidential
+        for archive, id_ in cursor:
+            documents[archive].append(f'{Item.__name__},{id_}')
+        return {a: {'documents': documents[a.id]} for a in archives}
 
     @classmethod
     @ModelView.button

@@ -82,6 +82,9 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
         super().__setup__()
         t = cls.__table__()
         cls._order = [('prepared_at', 'DESC'), ('id', 'DESC')]
+        cls._sql_constraints.append(
+            ('number_unique', Unique(t, t.number, t.company),
+                'order_archive.msg_disposal_number_unique'))
         cls._sql_indexes.update({
                 Index(t, (t.prepared_at, Index.Range(order='DESC')),
                     (t.id, Index.Range(order='DESC'))),
@@ -101,6 +104,13 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
                     'depends': ['state'],
                     },
                 })
+
+    @classmethod
+    def copy(cls, disposals, default=None):
+        # Before the database refuses the same number
+        if disposals:
+            cls._deny_modification('create', disposals)
+        return []
 
     @classmethod
     def view_attributes(cls):
