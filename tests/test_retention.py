@@ -763,7 +763,7 @@ class DisposalTestCase(RetentionTestCase):
                     lambda: Disposal.delete([disposal]),
                     lambda: Disposal.copy([disposal]),
                     lambda: Disposal.create([{
-                                'number': "1",
+                                'number': "X",
                                 'company': get_company().id,
                                 'prepared_at': dt.datetime.now(),
                                 'state': 'approved',
