@@ -122,7 +122,7 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
                 # The task makes those of the others
                 if given:
                     raise
-                cls._tell(company, company, e)
+                cls._tell(company, e, company)
                 continue
             if checkpoint:
                 last.append(checkpoint)
@@ -160,12 +160,14 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
         return None, cls._get_values(company, length, hash_)
 
     @classmethod
-    def _tell(cls, company, record, error):
-        "Tell the auditors of the company of what failed with the record"
+    def _tell(cls, record, error, company=None):
+        """Tell the auditors of the company, that of the record by default, of
+        what failed with the record"""
         pool = Pool()
         Verification = pool.get('order.archive.verification')
         notify(
-            {u: [record] for u in Verification.get_auditors(company)},
+            {u: [record] for u in Verification.get_auditors(
+                    company or record.company)},
             'tryton-warning', 'order_archive.msg_ledger_checkpoint_failed',
             description=str(error))
 
@@ -245,7 +247,7 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
             except Exception as e:
                 logger.warning(
                     "cannot publish %s", checkpoint, exc_info=True)
-                cls._tell(checkpoint.company, checkpoint, e)
+                cls._tell(checkpoint, e)
 
     @classmethod
     def recipients_of(cls, company):
