@@ -329,6 +329,7 @@ def _fill_catalogue(database, number):
 
 def _prepare_export(files):
     Archive = Pool().get('order.archive')
+    Archive.seal_export(Archive.browse(files))
     Archive.prepare_export(Archive.browse(files))
 
 

@@ -228,6 +228,7 @@ def kill_export(name, id_, folder):
 
     def prepare():
         Archive = Pool().get('order.archive')
+        Archive.seal_export([Archive(int(id_))])
         Archive.prepare_export([Archive(int(id_))])
 
     def export():

@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 from unittest.mock import patch
 
+from trytond import backend
 from trytond.filestore import FileStore
 from trytond.model.exceptions import AccessError, SQLConstraintError
 from trytond.modules.order_archive.archive import _recording
@@ -953,6 +954,17 @@ class ItemTestCase(ArchiveTestCase):
         self.assertLessEqual({b'plan', b'PDF'}, contents)
 
     @with_company
+    def test_number(self):
+        "Test two files of a company cannot have the same number"
+        Archive = Pool().get('order.archive')
+        create_plan()
+        one, two = confirm(), confirm()
+        table = Archive.__table__()
+        with self.assertRaises(backend.DatabaseIntegrityError):
+            Transaction().connection.cursor().execute(*table.update(
+                    [table.number], [one.number], where=table.id == two.id))
+
+    @with_company
     def test_party_erased(self):
         "Test the file keeps the customer that is erased or merged"
         pool = Pool()
@@ -960,6 +972,7 @@ class ItemTestCase(ArchiveTestCase):
         Party = pool.get('party.party')
         Replace = pool.get('party.replace', type='wizard')
         Sale = pool.get('sale.sale')
+        Verification = pool.get('order.archive.verification')
         create_plan()
         archive = confirm()
         item, = add(archive, 'contract')
@@ -982,7 +995,11 @@ class ItemTestCase(ArchiveTestCase):
         self.assertEqual(
             Archive.search([('party', '=', other.id)]), [archive])
         self.assertEqual(archive.party_name, "Acme")
+        values['party'] = other.id
         self.assertEqual(archive.ledger_values(), values)
+        self.assertEqual(get_events(archive)[-1], 'replace')
+        verification, = Verification.run()
+        self.assertEqual([f.text for f in verification.findings], [])
         self.assertTrue(Party.search([('id', '=', other.id)]))
         self.assertEqual(bytes(item.data), b'document')
         # It is erased with those that it replaces

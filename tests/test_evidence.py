@@ -388,6 +388,45 @@ class AlteredTestCase(EvidenceTestCase):
         self.assertIn(
             str(opened), [f.subject for f in verification.findings])
 
+    @with_company
+    def test_party(self):
+        "Test a party that is altered is found, unless no entry tells it"
+        Event = Pool().get('order.archive.event')
+        _, opened, *_ = self.setup()
+        other = self.get_other(opened, 'party')
+        with undone():
+            alter(opened, party=other)
+            text, = self.found(opened)
+            self.assertIn("in party.", text)
+        # Entries of a version that did not tell it
+        table = Event.__table__()
+        with undone():
+            for event in Event.search([('resource', '=', str(opened))]):
+                content = json.loads(event.content)
+                for name in ['party', 'deadline']:
+                    del content['values'][name]
+                execute(table.update(
+                        [table.content], [canonical(content)],
+                        where=table.id == event.id))
+            self.assertEqual(self.found(opened), [])
+            Event.record('change', [reload(opened)])
+            alter(opened, party=other)
+            text, = self.found(opened)
+            self.assertIn("in party.", text)
+        # An entry that does not tell it any more
+        with undone():
+            event, = Event.search([('resource', '=', str(opened))],
+                order=[('id', 'DESC')], limit=1)
+            content = json.loads(event.content)
+            del content['values']['party']
+            execute(table.insert(
+                    [table.company, table.archive, table.resource,
+                        table.action, table.content, table.format],
+                    [[event.company.id, opened.id, event.resource,
+                        event.action, canonical(content), event.format]]))
+            forget()
+            text, = self.found(opened)
+            self.assertIn("in party.", text)
 
     @with_company
     def test_document(self):
@@ -422,6 +461,7 @@ class AlteredTestCase(EvidenceTestCase):
         self.assertIn(f"Entry {number.sequence},", finding.text)
         with as_user("Connie"):
             file = io.BytesIO()
+            Archive.seal_export([self.archive])
             Archive.prepare_export([self.archive])
             self.assertTrue(
                 Archive.export_to([self.archive], file, 'bag'))
@@ -563,7 +603,8 @@ class SilencedTestCase(EvidenceTestCase):
             verify_ledger(self)
 
         with patch.object(_Run, 'verify_ledger', stop):
-            verifications = {v.company: v for v in Verification.run()}
+            with Transaction().set_context(company=None):
+                verifications = {v.company: v for v in Verification.run()}
         finding, = verifications[company].findings
         self.assertIn("stopped: ", finding.text)
         self.assertEqual(verifications[other].entries, 1)

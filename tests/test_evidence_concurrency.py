@@ -13,14 +13,16 @@ from trytond.modules.company.tests.tools import create_company
 from trytond.pool import Pool
 from trytond.tests.test_tryton import DB_NAME, drop_db
 from trytond.tests.tools import activate_modules
+from trytond.transaction import TransactionError
 
 from .archive import add, confirm, create_archive, create_plan, finish, settle
 from .contract import bring, countersign, create_contract, create_mandate
 from .retention import add_paper, create_disposal_staff
-from .review import as_user, create_sale
+from .review import as_user, create_sale, get_company
 from .rpc import server
 from .test_custody import create_volume, file, write
 from .test_evidence import create_contract_staff
+from .test_ledger import Record
 from .test_ledger_fault import commit
 
 pytestmark = [
@@ -80,6 +82,7 @@ def test_export():
 
     def prepare():
         Archive = Pool().get('order.archive')
+        Archive.seal_export([Archive(id_)])
         Archive.prepare_export([Archive(id_)])
 
     commit(prepare)
@@ -152,3 +155,25 @@ def test_folios():
             rename()
     commit(rename)
     assert get_findings() == []
+
+
+def test_checkpoint():
+    "Of two checkpoints at once one starts again"
+    def record():
+        Event = Pool().get('order.archive.event')
+        Event.record('create', [Record()], changed=False)
+
+    def seal():
+        Pool().get('order.archive.event').seal()
+
+    def make():
+        Pool().get('order.archive.checkpoint').make([get_company()])
+
+    commit(record)
+    commit(seal)
+    with pytest.raises(TransactionError):
+        with server(tasks=False):
+            get_company()
+            meanwhile(make)
+            make()
+    commit(make)

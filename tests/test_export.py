@@ -29,12 +29,13 @@ from trytond.modules.order_archive import export as export_
 from trytond.modules.order_archive.exceptions import ArchiveError
 from trytond.modules.order_archive.export import Pruned, safe_name
 from trytond.modules.order_archive.verify import (
-    Tree, Verifier, Zip, leaf_hash, main)
+    Tree, Verifier, Zip, entry_hash, leaf_hash, main)
 from trytond.pool import Pool
 from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
-from .archive import ArchiveTestCase, add, as_user, confirm, create_plan
+from .archive import (
+    ArchiveTestCase, add, as_user, confirm, create_plan, finish, settle)
 from .review import create_sale, get_company, with_company
 from .rpc import Client, Fault, server
 from .test_ledger import execute, findings, set_path, verify
@@ -58,6 +59,14 @@ def create_files(number=2):
         add(archive, 'drawing', os.urandom(2000), name="=drawing.bin")
         archives.append(archive)
     return archives
+
+
+def get_tasks(method):
+    "Return the tasks of the queue that call the method, the last first"
+    Queue = Pool().get('ir.queue')
+    return [
+        t for t in Queue.search([], order=[('id', 'DESC')])
+        if t.data['method'] == method]
 
 
 class RecordVerificationTestCase(ArchiveTestCase):
@@ -196,9 +205,19 @@ class ExportTestCase(ArchiveTestCase):
         archives = Archive.browse(archives)
         file = io.BytesIO()
         with as_user(user):
+            Archive.seal_export(archives)
             Archive.prepare_export(archives)
             self.assertTrue(Archive.export_to(archives, file, name))
         return file
+
+    def go_on(self, *methods):
+        "Do what the queue does next, and return what the last returns"
+        for method in methods:
+            task, *_ = get_tasks(method)
+            Model = Pool().get(task.data['model'])
+            result = getattr(Model, method)(
+                Model.browse(task.data['instances']), *task.data['args'])
+        return result
 
     def unpack(self, file):
         folder = TemporaryDirectory()
@@ -438,6 +457,116 @@ class ExportTestCase(ArchiveTestCase):
             self.assertIn("data/index.csv: cannot be read", output)
 
     @with_company
+    def test_rows(self):
+        "Test each value of the index that is altered is named"
+        bag = self.unpack(self.export(*create_files(1)))
+        path = bag / 'data/index.csv'
+        with open(path, encoding='utf-8-sig', newline='') as file:
+            rows = list(csv.DictReader(file))
+        text = path.read_bytes()
+        tested = set()
+        for column in rows[0]:
+            if column in {'class', 'kind', 'resource', 'path'}:
+                # Names are only to read
+                continue
+            with self.subTest(column=column):
+                altered = [{**rows[0], column: 'x'}, *rows[1:]]
+                with open(
+                        path, 'w', encoding='utf-8', newline='') as file:
+                    writer = csv.DictWriter(
+                        file, rows[0], lineterminator='\n')
+                    writer.writeheader()
+                    writer.writerows(altered)
+                remake(bag)
+                code, output = self.verify(bag)
+                self.assertEqual(code, 1, output)
+                self.assertIn(
+                    f"{rows[0]['path']}: the index tells another {column} "
+                    "than the ledger", output)
+            tested.add(column)
+        self.assertEqual(len(tested), 14)
+        path.write_bytes(text)
+        page = bag / 'data/index.html'
+        page.write_text("Nothing")
+        remake(bag)
+        code, output = self.verify(bag)
+        self.assertEqual(code, 0, output)
+        self.assertIn("data/index.html and the names", output)
+        self.assertIn("are not verified", output)
+
+    @with_company
+    def test_state(self):
+        "Test the index tells the states that the ledger of the export tells"
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        Item = pool.get('order.archive.item')
+        archive, = create_files(1)
+        file = io.BytesIO()
+        with as_user("Connie"):
+            Archive.seal_export([archive])
+            size = Archive.prepare_export([archive]).size
+            Item.do_withdraw([archive.items[0]], "Wrong")
+            self.assertTrue(
+                Archive.export_to([archive], file, 'bag', size))
+        bag = self.unpack(file)
+        code, output = self.verify(bag)
+        self.assertEqual(code, 0, output)
+        with open(bag / 'data/index.csv', encoding='utf-8-sig') as index:
+            self.assertEqual(
+                [r['state'] for r in csv.DictReader(index)], ['kept'] * 2)
+
+    @with_company
+    def test_left_out(self):
+        "Test it is told how many documents of an archived file are there"
+        Archive = Pool().get('order.archive')
+        archive, other = create_files()
+        add(archive, 'cost', b'expensive', name="secret.txt",
+            confidential=True)
+        finish(archive.sale)
+        settle()
+        with as_user("Arno"):
+            Archive.close([archive])
+        archive = Archive(archive.id)
+        number = len(archive.items)
+        self.assertGreaterEqual(number, 3)
+        for user, here in [("Connie", number), ("Arno", number - 1)]:
+            bag = self.unpack(self.export(archive, other, user=user))
+            code, output = self.verify(bag)
+            self.assertEqual(code, 0, output)
+            whole = here == number
+            self.assertIn(f"{int(whole)} files with all documents", output)
+            self.assertEqual(
+                f"{archive.number}: {here} of the {number} documents"
+                in output, not whole)
+            self.assertIn("1 files of which the ledger does not tell", output)
+        # One that is withheld as if it had not been readable
+        index = bag / 'data/index.csv'
+        withheld, = [
+            line for line in index.read_text(encoding='utf-8').splitlines()
+            if f'{archive.number}/001' in line]
+        *_, resource, path = next(csv.reader([withheld]))
+        index.write_text(''.join(
+                f'{line}\n' for line in index.read_text(
+                    encoding='utf-8').splitlines() if line != withheld),
+            encoding='utf-8')
+        (bag / path).unlink()
+        ledger = bag / 'data/ledger.jsonl'
+        lines = []
+        for line in ledger.read_text(encoding='utf-8').splitlines():
+            (key, value), = json.loads(line).items()
+            if key == 'entry' and resource in value:
+                line = json.dumps({
+                        'node': [0, leaf_hash(entry_hash(value)).hex()]})
+            lines.append(line)
+        ledger.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+        remake(bag)
+        code, output = self.verify(bag)
+        self.assertEqual(code, 0, output)
+        self.assertIn(
+            f"{archive.number}: {number - 2} of the {number} documents",
+            output)
+
+    @with_company
     def test_swapped(self):
         "Test a file that is swapped with its manifests made to fit is named"
         archives = create_files()
@@ -524,21 +653,16 @@ class ExportTestCase(ArchiveTestCase):
     @with_company
     def test_folder(self):
         "Test an export to the folder of the server"
-        pool = Pool()
-        Archive = pool.get('order.archive')
-        Queue = pool.get('ir.queue')
+        Archive = Pool().get('order.archive')
         archives = create_files()
         with self.assertRaises(ArchiveError):
             Archive.export(archives)
         with TemporaryDirectory() as folder, as_user("Arno"), set_path(
                 export_path=folder):
-            # The checkpoint must be committed first
+            # It must be sealed first, and the checkpoint committed
             self.assertIsNone(Archive.export(archives, "bag"))
             self.assertEqual(os.listdir(folder), [])
-            self.assertTrue([
-                    t for t in Queue.search([])
-                    if t.data['method'] == 'export'])
-            path = Archive.export(archives, "bag")
+            path = self.go_on('export_seal', 'export_cover', 'export')
             self.assertEqual(os.listdir(folder), ["bag.zip"])
             self.assertTrue(Verifier(Zip(path)).run())
             with self.assertRaises(ArchiveError):
@@ -553,6 +677,7 @@ class ExportTestCase(ArchiveTestCase):
         archives = create_files()
         with TemporaryDirectory() as folder, as_user("Arno"), set_path(
                 export_path=folder):
+            Archive.seal_export(archives)
             Archive.prepare_export(archives)
             write = zipfile._ZipWriteFile.write
 
@@ -597,21 +722,18 @@ class ExportTestCase(ArchiveTestCase):
         pool = Pool()
         Archive = pool.get('order.archive')
         Event = pool.get('order.archive.event')
-        Queue = pool.get('ir.queue')
         archives = create_files()
         with TemporaryDirectory() as folder, as_user("Arno"), set_path(
                 export_path=folder):
             Archive.export(archives, "bag")
-            task, = [
-                t for t in Queue.search([]) if t.data['method'] == 'export']
+            self.go_on('export_seal', 'export_cover')
+            task, = get_tasks('export')
             for name in ['sealed', 'unsealed']:
                 add(archives[0], 'inspection', name.encode(), name=name)
                 if name == 'sealed':
                     Event.seal()
             path = Archive.export(archives, *task.data['args'])
-            self.assertEqual(len([
-                        t for t in Queue.search([])
-                        if t.data['method'] == 'export']), 1)
+            self.assertEqual(len(get_tasks('export')), 1)
             verifier = Verifier(Zip(path))
             self.assertTrue(verifier.run(), verifier.problems)
             self.assertEqual(verifier.documents, 4)
@@ -682,26 +804,62 @@ class WizardTestCase(ArchiveTestCase):
             self.assertEqual(
                 Event.search([('action', '=', 'export')], count=True), 4)
 
-    def test_lock(self):
-        "Test others can seal while the documents are written"
-        if backend.name == 'sqlite':
-            self.skipTest("SQLite has one writer")
-        Archive = Pool(DB_NAME).get('order.archive')
-        write, sealed = Archive._export_documents, []
+    def test_disposed(self):
+        "Test an export during which a file is disposed of is made again"
+        pool = Pool(DB_NAME)
+        Event = pool.get('order.archive.event')
+        Archive = pool.get('order.archive')
+        write, written = Archive._export_documents, []
+
+        def count():
+            with server():
+                return Event.search([
+                        ('action', '=', 'export'),
+                        ('archive', '=', self.files[0]),
+                        ], count=True)
+
+        before = count()
 
         def write_documents(*args):
-            thread = threading.Thread(target=seal)
-            thread.start()
-            thread.join(60)
+            written.append(args)
             return write(*args)
+
+        with patch.object(Event, 'disposed', side_effect=[True, False]), \
+                patch.object(Archive, '_export_documents', write_documents):
+            _, data = self.export(*self.files)
+        self.assertEqual(len(written), 2)
+        self.assertTrue(Verifier(Zip(io.BytesIO(data))).run())
+        self.assertEqual(count(), before + 1)
+
+    def test_lock(self):
+        "Test others can seal while ledger and documents are read"
+        if backend.name == 'sqlite':
+            self.skipTest("SQLite has one writer")
+        pool = Pool(DB_NAME)
+        Archive = pool.get('order.archive')
+        Checkpoint = pool.get('order.archive.checkpoint')
+        sealed = []
 
         def seal():
             sealed.append(commit(
                     lambda: Pool().get('order.archive.event').seal()))
 
-        with patch.object(Archive, '_export_documents', write_documents):
+        def sealing(function):
+            def wrapper(*args):
+                thread = threading.Thread(target=seal)
+                thread.start()
+                thread.join(60)
+                return function(*args)
+            return wrapper
+
+        with patch.object(
+                Archive, '_export_documents',
+                sealing(Archive._export_documents)), \
+                patch.object(
+                    Checkpoint, '_get_values',
+                    sealing(Checkpoint._get_values)):
             _, data = self.export(*self.files)
-        self.assertEqual(sealed, [None])
+        self.assertEqual(sealed, [None] * 2)
         self.assertTrue(Verifier(Zip(io.BytesIO(data))).run())
 
 

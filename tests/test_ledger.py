@@ -196,6 +196,33 @@ class SealTestCase(LedgerTestCase):
         # Those of the first time are cached
         self.assertLess(max(numbers), 20)
 
+    @with_company
+    def test_others(self):
+        "Test a broken ledger does not keep others from being sealed"
+        pool = Pool()
+        Chain = pool.get('order.archive.chain')
+        Checkpoint = pool.get('order.archive.checkpoint')
+        Event = pool.get('order.archive.event')
+        Chain.lock()
+        broken, other = get_company(), create_other()
+        seal(3, company=broken)
+        seal(company=other)
+        table = Chain.__table__()
+        where = table.company == broken.id
+        for number, query in enumerate([
+                    table.update([table.length], [2], where=where),
+                    table.delete(where=where)], 2):
+            execute(query)
+            one, two = [
+                Event.record('create', [Record(c)])[0]
+                for c in [broken, other]]
+            Event.seal()
+            self.assertIsNone(Event(one.id).sequence)
+            self.assertEqual(Event(two.id).sequence, number)
+            with self.assertRaisesRegex(LedgerError, "has entry 3"):
+                Event.seal([broken])
+            with self.assertRaisesRegex(LedgerError, "has entry 3"):
+                Checkpoint.make([broken])
 
 
 
@@ -416,6 +443,57 @@ class ChainVerificationTestCase(LedgerTestCase):
             [f.area for f in verify().findings], ['ledger'])
 
     @with_company
+    def test_chain_removed(self):
+        "Test a company without the row of its chain is verified"
+        pool = Pool()
+        Chain = pool.get('order.archive.chain')
+        Checkpoint = pool.get('order.archive.checkpoint')
+        Event = pool.get('order.archive.event')
+        Verification = pool.get('order.archive.verification')
+        with TemporaryDirectory() as folder, set_path(
+                checkpoint_path=folder):
+            seal(3)
+            Checkpoint.publish(Checkpoint.make())
+            execute(Chain.__table__().delete())
+            verification, = Verification.run()
+            self.assertEqual(
+                [(f.area, f.subject) for f in verification.findings],
+                [('ledger', "Dunder Mifflin")])
+            # Nothing is left but what is outside
+            for Model in [Event, Checkpoint, Verification]:
+                execute(Model.__table__().delete())
+            verification, = Verification.run()
+            self.assertEqual(
+                [(f.area, f.subject) for f in verification.findings], [
+                    ('checkpoint', next(Path(folder).iterdir()).name),
+                    ('ledger', "Entries 1 to 3")])
+
+    @with_company
+    def test_companies(self):
+        "Test the scheduled task verifies each company once"
+        pool = Pool()
+        Checkpoint = pool.get('order.archive.checkpoint')
+        Cron = pool.get('ir.cron')
+        Verification = pool.get('order.archive.verification')
+        Pool().get('order.archive.chain').lock()
+        companies = [get_company(), create_other()]
+        for company in companies:
+            seal(company=company)
+        for Model, method in [(Verification, 'run'), (Checkpoint, 'make')]:
+            cron, = Cron.search([
+                    ('method', '=', f'{Model.__name__}|{method}')])
+            self.assertFalse(cron.companies)
+            for c_companies in [[], companies]:
+                Cron.write([cron], {
+                        'companies': [('add', [c.id for c in c_companies])]})
+                execute(Model.__table__().delete())
+                with Transaction().set_context(company=None):
+                    Cron.run_once([Cron(cron.id)])
+                self.assertEqual(
+                    sorted(r.company.id for r in Model.search([])),
+                    sorted(c.id for c in companies))
+
+    @with_company
     def test_notify(self):
         "Test the auditors are told"
         Event = Pool().get('order.archive.event')
@@ -537,15 +615,78 @@ class CheckpointTestCase(LedgerTestCase):
                     [column], [value],
                     where=(table.company == broken.id)
                     & (table.sequence == 2)))
-            with self.assertRaisesRegex(LedgerError, "no entry 2"):
+            with self.assertRaisesRegex(
+                    LedgerError, "has no entry 2|has entry 7"):
                 Checkpoint.make([broken])
             notifications = Transaction().user_notifications
             notifications.clear()
-            checkpoint, = Checkpoint.make()
+            with Transaction().set_context(company=None):
+                checkpoint, = Checkpoint.make()
             self.assertEqual(checkpoint.company, other)
             self.assertEqual(
                 [(n.user.login, n.label) for n in notifications],
                 [('admin', "Checkpoint Failed")])
+
+    @with_company
+    def test_truncated(self):
+        "Test a ledger that was cut back keeps no others from checkpoints"
+        pool = Pool()
+        Chain = pool.get('order.archive.chain')
+        Checkpoint = pool.get('order.archive.checkpoint')
+        Event = pool.get('order.archive.event')
+        Chain.lock()
+        broken, other = get_company(), create_other()
+        hash_ = seal(3, company=broken)[0].hash
+        Checkpoint.make([broken])
+        seal(company=other)
+        event, chain = Event.__table__(), Chain.__table__()
+        execute(event.delete(
+                where=(event.company == broken.id) & (event.sequence > 1)))
+        execute(chain.update(
+                [chain.length, chain.hash], [1, hash_],
+                where=chain.company == broken.id))
+        # It has as many entries again, but one
+        seal(company=broken)
+        with self.assertRaisesRegex(
+                LedgerError, "covers 3 entries, but the ledger has only 2"):
+            Checkpoint.make([broken])
+        Transaction().user_notifications.clear()
+        with Transaction().set_context(company=None):
+            checkpoint, = Checkpoint.make()
+        self.assertEqual(checkpoint.company, other)
+        self.assertEqual(
+            [n.label for n in Transaction().user_notifications],
+            ["Checkpoint Failed"])
+
+    @with_company
+    def test_button(self):
+        "Test the user is told of the checkpoint that the queue makes"
+        pool = Pool()
+        Chain = pool.get('order.archive.chain')
+        Checkpoint = pool.get('order.archive.checkpoint')
+        Event = pool.get('order.archive.event')
+        Queue = pool.get('ir.queue')
+        seal(2)
+        chains = Chain.search([])
+        Event.record('create', [Record()])
+        Chain.checkpoint(chains)
+        # Others can seal while the ledger is read
+        self.assertEqual(Checkpoint.search([]), [])
+        task, *_ = Queue.search([], order=[('id', 'DESC')])
+        self.assertEqual(task.data['method'], 'checkpoint_later')
+        Chain.checkpoint_later(Chain.browse(task.data['instances']))
+        checkpoint, = Checkpoint.search([])
+        self.assertEqual(checkpoint.size, 3)
+        notification, = Transaction().user_notifications
+        self.assertEqual(
+            (notification.label, notification.description),
+            ("Checkpoint Made", checkpoint.rec_name))
+        table = Event.__table__()
+        execute(table.delete(where=table.sequence == 2))
+        seal()
+        Chain.checkpoint_later(chains)
+        self.assertEqual(
+            Transaction().user_notifications[-1].label, "Checkpoint Failed")
 
     @with_company
     def test_publish(self):

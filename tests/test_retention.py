@@ -2,22 +2,30 @@
 
 import datetime as dt
 import hashlib
+import io
 import json
+from pathlib import Path
 from unittest.mock import patch
 
 from dateutil.relativedelta import relativedelta
 
+from trytond import backend
 from trytond.exceptions import UserError
+from trytond.filestore import filestore
 from trytond.model.exceptions import AccessError
+from trytond.modules.order_archive import export as export_
+from trytond.modules.order_archive import storage
 from trytond.modules.order_archive.catalogue import ArchiveTexts
 from trytond.modules.order_archive.exceptions import (
     DisposalError, HoldError, HoldValidationError, RetentionError,
     RetentionValidationError)
+from trytond.modules.order_archive.verify import Verifier, Zip
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from .archive import (
-    add, confirm, create_plan, finish, get, get_company, get_events, kind)
+    add, as_user, confirm, create_plan, finish, get, get_company, get_events,
+    kind)
 from .retention import (
     LATER, TODAY, RetentionTestCase, approve, archived, click, client, close,
     disposed, erase, hold, on, plan, propose, release, stored)
@@ -396,6 +404,80 @@ class DisposalTestCase(RetentionTestCase):
         self.assertEqual(get_events(archive)[-1], 'dispose')
 
     @with_company
+    def test_fsync(self):
+        "Test the disk forgets what is removed before the database does"
+        Item = Pool().get('order.archive.item')
+        plan()
+        archive = archived()
+        paths = [
+            Path(filestore._filename(i.file_id, 'order_archive'))
+            for i in archive.items]
+        disposal, = propose()
+        approve(disposal)
+        disposal = click('execute', disposal)
+        kept = []
+
+        def fsync(folders):
+            self.assertFalse(any(p.exists() for p in paths))
+            self.assertEqual(Item.search([
+                        ('archive', '=', archive.id),
+                        ('disposed_file_id', '!=', None),
+                        ], count=True), 2)
+            kept.extend(folders)
+
+        with patch.object(storage, '_fsync', fsync):
+            erase(disposal)
+        self.assertEqual(set(kept), {p.parent for p in paths})
+
+    @with_company
+    def test_export(self):
+        "Test an export during which a file is disposed of is made again"
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        pool.get('order.archive.chain').lock()
+        plan()
+        archive = archived()
+        disposal, = propose()
+        approve(disposal)
+        write_documents = Archive._export_documents
+
+        def dispose(*args):
+            erase(click('execute', disposal))
+            return write_documents(*args)
+
+        def export():
+            file = io.BytesIO()
+            with as_user("Arno"):
+                Archive.seal_export([archive])
+                size = Archive.prepare_export([archive]).size
+                return file, Archive.export_to(
+                    [archive], file, 'bag', size)
+
+        # What is not committed cannot be seen from elsewhere
+        with patch.object(export_, '_separately', lambda f: f()):
+            with patch.object(Archive, '_export_documents', dispose):
+                self.assertFalse(export()[1])
+            file, exported = export()
+        self.assertTrue(exported)
+        verifier = Verifier(Zip(file))
+        self.assertTrue(verifier.run(), verifier.problems)
+        self.assertEqual(verifier.documents, 0)
+
+    @with_company
+    def test_number(self):
+        "Test two disposals of a company cannot have the same number"
+        Disposal = Pool().get('order.archive.disposal')
+        plan()
+        archived()
+        one, = propose()
+        archived()
+        two, = set(propose()) - {one}
+        table = Disposal.__table__()
+        with self.assertRaises(backend.DatabaseIntegrityError):
+            Transaction().connection.cursor().execute(*table.update(
+                    [table.number], [one.number], where=table.id == two.id))
+
+    @with_company
     def test_counted(self):
         "Test what did not count before the disposal does not after"
         pool = Pool()
@@ -681,7 +763,7 @@ class DisposalTestCase(RetentionTestCase):
                     lambda: Disposal.delete([disposal]),
                     lambda: Disposal.copy([disposal]),
                     lambda: Disposal.create([{
-                                'number': "1",
+                                'number': "X",
                                 'company': get_company().id,
                                 'prepared_at': dt.datetime.now(),
                                 'state': 'approved',

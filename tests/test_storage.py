@@ -5,15 +5,20 @@
 import builtins
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 from unittest.mock import patch
 
+from trytond.backend import DatabaseOperationalError
 from trytond.filestore import filestore
 from trytond.modules.order_archive import storage
+from trytond.modules.order_archive.collect import _undoing
 from trytond.pool import Pool
+from trytond.transaction import Transaction
 
 from .archive import ArchiveTestCase, add, confirm, create_plan
 from .review import create_sale
+from .rpc import server
 from .test_ledger_fault import commit
 
 
@@ -58,7 +63,7 @@ class StorageTestCase(ArchiveTestCase):
 
     def test_disk_full(self):
         "Test nothing is left of what a full disk took in part"
-        opened = []
+        opened, sizes = [], []
 
         def open_(path, mode='r', **kwargs):
             file = builtins.open(path, mode, **kwargs)
@@ -76,6 +81,8 @@ class StorageTestCase(ArchiveTestCase):
 
                         def write(self, data):
                             write(data[:len(data) // 2])
+                            file.flush()
+                            sizes.extend(map(os.path.getsize, opened))
                             raise OSError(
                                 errno.ENOSPC, os.strerror(errno.ENOSPC))
                     return Full()
@@ -84,8 +91,8 @@ class StorageTestCase(ArchiveTestCase):
         with patch('trytond.filestore.open', open_, create=True), \
                 self.assertRaisesRegex(OSError, "No space left"):
             self.add('full 1', 'full 2')
-        self.assertEqual(
-            [os.path.getsize(p) for p in opened], [600, 300])
+        self.assertEqual(sizes, [600, 300])
+        self.assertFalse(any(map(os.path.exists, opened)))
         self.check_nothing('full')
 
     def test_kept(self):
@@ -105,3 +112,81 @@ class StorageTestCase(ArchiveTestCase):
                 self.assertRaisesRegex(OSError, "Input/output error"):
             self.add('failed')
         self.check_nothing('failed')
+
+    def collect(self, name):
+        "Add the document in this transaction and return where its bytes are"
+        archive = Pool().get('order.archive')(self.archive)
+        item, = add(archive, 'drawing', name.encode(), name=name)
+        return Path(filestore._filename(item.file_id, 'order_archive'))
+
+    def test_rolled_back(self):
+        "Test the bytes of what is rolled back are removed"
+        paths = []
+
+        def collect():
+            paths.append(self.collect('rolled 1'))
+            self.assertTrue(paths[0].exists())
+            raise ZeroDivisionError
+
+        with self.assertRaises(ZeroDivisionError):
+            commit(collect)
+        self.assertFalse(paths[0].exists())
+        self.check_nothing('rolled')
+
+    def test_undone(self):
+        "Test the bytes of what is undone are removed, and no others"
+        def collect():
+            kept = self.collect('done 1')
+            with suppress(ZeroDivisionError), _undoing():
+                undone = self.collect('undone 2')
+                raise ZeroDivisionError
+            return kept, undone
+
+        kept, undone = commit(collect)
+        self.assertTrue(kept.exists())
+        self.assertFalse(undone.exists())
+        self.check_nothing('undone')
+
+    def test_lost_answer(self):
+        "Test the bytes stay if nobody knows whether it was committed"
+        paths = []
+
+        def collect():
+            paths.append(self.collect('lost'))
+            Connection = Transaction().connection.__class__
+            commit_ = Connection.commit
+
+            def lose(connection):
+                commit_(connection)
+                patcher.stop()
+                raise DatabaseOperationalError("lost")
+            patcher = patch.object(Connection, 'commit', lose)
+            patcher.start()
+
+        with self.assertRaises(DatabaseOperationalError):
+            commit(collect)
+        self.assertEqual(paths[0].read_bytes(), b'lost')
+        with server(tasks=False):
+            Item = Pool().get('order.archive.item')
+            item, = Item.search([('name', '=', 'lost')])
+            self.assertEqual(bytes(item.data), b'lost')
+
+    def test_stray(self):
+        "Test the verification tells of files that belong to no document"
+        path, = self.add('named')
+        stray = path.with_name('stray')
+        stray.write_bytes(b'stray')
+        self.check_nothing('stray')
+        for old in [path, stray]:
+            os.utime(old, (0, 0))
+
+        def verify():
+            verification, = Pool().get('order.archive.verification').run()
+            return [(f.area, f.text) for f in verification.findings]
+
+        (area, text), = commit(verify)
+        self.assertEqual(area, 'document')
+        self.assertIn("1 file(s) older than a day", text)
+        self.assertIn("such as stray.", text)
+        stray.unlink()
+        self.assertEqual(commit(verify), [])

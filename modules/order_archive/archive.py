@@ -16,7 +16,8 @@ from trytond import backend
 from trytond.filestore import filestore
 from trytond.i18n import gettext
 from trytond.model import (
-    Exclude, Index, ModelSQL, ModelStorage, ModelView, Workflow, fields)
+    Exclude, Index, ModelSQL, ModelStorage, ModelView, Unique, Workflow,
+    fields)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company_department.tools import (
     get_employee, group_by_company, notify, per_company)
@@ -29,7 +30,7 @@ from trytond.wizard import (
 
 from .exceptions import ArchiveError
 from .plan import get_country
-from .storage import keep
+from .storage import store
 
 # The states in which a file takes documents
 _OPEN = ['collecting', 'complete']
@@ -261,12 +262,13 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
         cls.search_text.search_full_text = False
         cls.search_text.search_unaccented = False
         cls._sql_constraints += [
+            ('number_unique', Unique(t, t.number, t.company),
+                'order_archive.msg_archive_number_unique'),
             ('sale_open_unique',
                 Exclude(t, (t.sale, Equal), where=t.state.in_(_OPEN)),
                 'order_archive.msg_archive_sale_unique'),
             ]
         cls._sql_indexes.update({
-                Index(t, (t.number, Index.Equality())),
                 Index(t, (t.sale, Index.Equality())),
                 Index(t, (t.supplement_of, Index.Equality())),
                 Index(t, (t.class_, Index.Equality())),
@@ -317,6 +319,13 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             Transaction().connection.cursor().execute(
                 'CREATE INDEX IF NOT EXISTS order_archive_search '
                 'ON order_archive USING GIN (search_index)')
+
+    @classmethod
+    def copy(cls, archives, default=None):
+        # Before the database refuses the same number
+        if archives:
+            cls._deny_modification('create', archives)
+        return []
 
     @classmethod
     def default_state(cls):
@@ -392,9 +401,11 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             'sale_date': _isoformat(self.sale_date),
             'reference': self.reference,
             'description': self.description,
+            'party': self.party.id,
             'party_name': self.party_name,
             'party_code': self.party_code,
             'done_on': _isoformat(self.done_on),
+            'deadline': _isoformat(self.deadline),
             'archived_at': _isoformat(self.archived_at),
             'archived_by': self.archived_by.id if self.archived_by else None,
             'state': self.state,
@@ -931,7 +942,26 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                         'archived_at': now,
                         'archived_by': employee.id if employee else None,
                         })
-        Event.record('archive', archives)
+        Event.record('archive', archives, cls._get_documents(archives))
+
+    @classmethod
+    def _get_documents(cls, archives):
+        "Return by file the details of what it has when it is archived"
+        pool = Pool()
+        Item = pool.get('order.archive.item')
+        table = Item.__table__()
+        cursor = Transaction().connection.cursor()
+        documents = {a.id: [] for a in archives}
+        cursor.execute(*table.select(
+                table.archive, table.id,
+                where=fields.SQL_OPERATORS['in'](
+                    table.archive, list(documents))
+                & (table.state == 'kept'),
+                order_by=table.id.asc))
+        # Without what tells of those that are confidential
+        for archive, id_ in cursor:
+            documents[archive].append(f'{Item.__name__},{id_}')
+        return {a: {'documents': documents[a.id]} for a in archives}
 
     @classmethod
     @ModelView.button
@@ -1250,6 +1280,7 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
                 Index(t, (t.source, Index.Equality())),
                 Index(t, (t.kind, Index.Equality())),
                 Index(t, (t.superseded_by, Index.Equality())),
+                Index(t, (t.file_id, Index.Equality())),
                 })
         cls._order = [
             ('archive', 'DESC'),
@@ -1432,7 +1463,6 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
                 raise ArchiveError(gettext(
                         'order_archive.msg_item_stored',
                         item=item.name, archive=item.archive.rec_name))
-        keep([i.file_id for i in items if i.file_id], _PREFIX)
         if previous:
             Event.record('supersede', previous)
         Event.record('collect', items)
@@ -1449,7 +1479,7 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         values = values.copy()
         data = values.pop('data', None)
         if data is not None:
-            values['file_id'] = filestore.set(data, _PREFIX)
+            values['file_id'] = store(data, _PREFIX)
         return values
 
     @classmethod

@@ -14,6 +14,7 @@ import trytond.config as config
 from trytond.backend import DatabaseOperationalError
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, Unique, fields
+from trytond.model.exceptions import SQLConstraintError
 from trytond.modules.company.model import CompanyValueMixin
 from trytond.modules.company_department.tools import notify
 from trytond.pool import Pool, PoolMeta
@@ -110,36 +111,63 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
         and return the last of each"""
         pool = Pool()
         Chain = pool.get('order.archive.chain')
-        domain = []
-        if companies is not None:
-            domain.append(('company', 'in', [c.id for c in companies]))
+        given = companies is not None
+        if not given:
+            companies = Chain.get_companies()
         last, to_create = [], []
-        for chain in Chain.search(domain):
-            checkpoint = cls.last(chain.company)
-            if checkpoint and checkpoint.size == chain.length:
+        for company in companies:
+            try:
+                checkpoint, values = cls._get_next(company)
+            except LedgerError as e:
+                # The task makes those of the others
+                if given:
+                    raise
+                cls._tell(company, e, company)
+                continue
+            if checkpoint:
                 last.append(checkpoint)
-            elif chain.length:
-                try:
-                    to_create.append(cls._get_values(chain))
-                except LedgerError as e:
-                    # The task makes those of the others
-                    if companies is not None:
-                        raise
-                    cls._tell(chain, e)
-        with _recording():
-            created = cls.create(to_create)
+            elif values:
+                to_create.append(values)
+        try:
+            with _recording():
+                created = cls.create(to_create)
+        except SQLConstraintError as e:
+            # Somebody else has made it meanwhile
+            raise TransactionError from e
         # Not before what they cover is committed, and what failed again
-        if pending := cls.search([*domain, ('published_at', '=', None)]):
+        if pending := cls.search([
+                    ('company', 'in', [c.id for c in companies]),
+                    ('published_at', '=', None),
+                    ]):
             cls.__queue__.publish_later(pending)
         return last + created
 
     @classmethod
-    def _tell(cls, record, error):
-        "Tell the auditors of the company of what failed with the record"
+    def _get_next(cls, company):
+        """Return the last checkpoint if it covers all entries of the company,
+        and otherwise the values of the next, if any"""
+        pool = Pool()
+        Chain = pool.get('order.archive.chain')
+        length, hash_ = Chain.get_head(company)
+        checkpoint = cls.last(company)
+        if checkpoint and checkpoint.size > length:
+            raise LedgerError(gettext(
+                    'order_archive.msg_ledger_truncated',
+                    subject=checkpoint.rec_name, size=checkpoint.size,
+                    number=length))
+        elif checkpoint and checkpoint.size == length:
+            return checkpoint, None
+        return None, cls._get_values(company, length, hash_)
+
+    @classmethod
+    def _tell(cls, record, error, company=None):
+        """Tell the auditors of the company, that of the record by default, of
+        what failed with the record"""
         pool = Pool()
         Verification = pool.get('order.archive.verification')
         notify(
-            {u: [record] for u in Verification.get_auditors(record.company)},
+            {u: [record] for u in Verification.get_auditors(
+                    company or record.company)},
             'tryton-warning', 'order_archive.msg_ledger_checkpoint_failed',
             description=str(error))
 
@@ -152,22 +180,24 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
         return checkpoints[0] if checkpoints else None
 
     @classmethod
-    def _get_values(cls, chain):
+    def _get_values(cls, company, length, hash_):
         pool = Pool()
         Event = pool.get('order.archive.event')
         tree = Tree()
-        for sequence, hash_ in Event.sealed(
-                chain.company, ['sequence', 'hash']):
+        for sequence, entry_hash in Event.sealed(
+                company, ['sequence', 'hash']):
             if sequence != tree.size + 1:
                 break
             try:
-                tree.add(leaf_hash(hash_))
+                tree.add(leaf_hash(entry_hash))
             except (TypeError, ValueError):
                 break
-        if tree.size != chain.length:
+        if tree.size != length:
             raise LedgerError(gettext(
                     'order_archive.msg_ledger_broken',
-                    company=chain.company.rec_name, number=tree.size + 1))
+                    company=company.rec_name, number=tree.size + 1))
+        elif not length:
+            return
         values = {
             'made_at': utcnow(),
             'root': tree.root(),
@@ -175,14 +205,14 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
             }
         return {
             **values,
-            'company': chain.company.id,
+            'company': company.id,
             'content': canonical({
                     **values,
-                    'company': chain.company.id,
-                    'company_name': chain.company.rec_name,
+                    'company': company.id,
+                    'company_name': company.rec_name,
                     'database': Transaction().database.name,
                     'format': FORMAT,
-                    'hash': chain.hash,
+                    'hash': hash_,
                     }),
             }
 
@@ -294,6 +324,22 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
             self.content.encode(), maintype='application', subtype='json',
             filename=self.file_name)
         return message
+
+    @classmethod
+    def outside(cls):
+        "Return the ids of the companies with checkpoints in the folder"
+        ids = set()
+        if folder := cls.folder():
+            name = re.compile(re.escape(
+                    Transaction().database.name.strip(':'))
+                + r'-(\d{1,9})-\d+\.json')
+            # The verification tells of a folder that cannot be read
+            with suppress(OSError):
+                ids.update(
+                    int(m[1]) for m in (
+                        name.fullmatch(p.name) for p in folder.iterdir())
+                    if m)
+        return ids
 
     @classmethod
     def kept(cls, company):

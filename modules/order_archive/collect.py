@@ -26,6 +26,7 @@ from trytond.transaction import (
 from .archive import _insert
 from .exceptions import ArchiveError
 from .retention import SecretMixin, _allow
+from .storage import get_keeper
 
 logger = logging.getLogger(__name__)
 _COLLECTING = ['collecting', 'complete']
@@ -54,16 +55,19 @@ _MOVE = [
 
 @contextmanager
 def _undoing():
-    "Undo what is done in the database within if it raises an exception"
+    "Undo what is done and stored within if it raises an exception"
     transaction = Transaction()
     cursor = transaction.connection.cursor()
     count = len(transaction.tasks)
+    keeper = get_keeper()
+    stored = len(keeper.paths)
     cursor.execute('SAVEPOINT order_archive')
     try:
         yield
     except Exception:
         cursor.execute('ROLLBACK TO SAVEPOINT order_archive')
         del transaction.tasks[count:]
+        keeper.remove(stored)
         for models in transaction.cache.values():
             for records in models.values():
                 records.clear()

@@ -18,6 +18,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 from .archive import EvidenceMixin, _has_text, _isoformat, _now, _recording
 from .exceptions import DisposalError
 from .retention import SecretMixin, _allow, _need_employee, _raise
+from .storage import remove
 
 _OPEN = ['proposed', 'approved']
 _APPROVALS = 2
@@ -81,6 +82,9 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
         super().__setup__()
         t = cls.__table__()
         cls._order = [('prepared_at', 'DESC'), ('id', 'DESC')]
+        cls._sql_constraints.append(
+            ('number_unique', Unique(t, t.number, t.company),
+                'order_archive.msg_disposal_number_unique'))
         cls._sql_indexes.update({
                 Index(t, (t.prepared_at, Index.Range(order='DESC')),
                     (t.id, Index.Range(order='DESC'))),
@@ -100,6 +104,13 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
                     'depends': ['state'],
                     },
                 })
+
+    @classmethod
+    def copy(cls, disposals, default=None):
+        # Before the database refuses the same number
+        if disposals:
+            cls._deny_modification('create', disposals)
+        return []
 
     @classmethod
     def view_attributes(cls):
@@ -780,6 +791,15 @@ class Item(metaclass=PoolMeta):
         help="What a disposal has still to remove from the storage.")
 
     @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        t = cls.__table__()
+        cls._sql_indexes.add(
+            Index(
+                t, (t.disposed_file_id, Index.Equality()),
+                where=t.disposed_file_id != Null))
+
+    @classmethod
     def dispose(cls, archives):
         "Take the content from the items of the files"
         pool = Pool()
@@ -817,7 +837,7 @@ class Item(metaclass=PoolMeta):
             cursor.execute(*table.select(
                     table.disposed_file_id, where=where, order_by=[table.id]))
             ids = [id_ for id_, in cursor]
-            filestore.delete_many(ids, prefix=prefix)
+            remove(ids, prefix)
             if left := [i for i in ids if cls._is_stored(i, prefix)]:
                 raise DisposalError(gettext(
                         'order_archive.msg_disposal_left',

@@ -2,23 +2,31 @@
 
 import datetime as dt
 import json
+import logging
 from collections import defaultdict
 from functools import reduce
 
 from sql import Cast, Column, Null, NullsLast
-from sql.aggregate import Min
+from sql.aggregate import Max, Min
 from sql.conditionals import Coalesce
 from sql.operators import Concat
 
+from trytond.backend import DatabaseOperationalError
+from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
-from trytond.modules.company_department.tools import get_employee, get_user
+from trytond.modules.company_department.tools import (
+    get_employee, get_user, notify)
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import (
+    Transaction, TransactionError, without_check_access)
 
 from .archive import EvidenceMixin, _insert, _recording
+from .collect import _undoing
+from .exceptions import LedgerError
 from .verify import FIELDS, FORMAT, GENESIS, entry_hash
 
+logger = logging.getLogger(__name__)
 # How many entries are sealed in a transaction
 SEAL = 10_000
 # How many entries are read at once
@@ -179,46 +187,81 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
         cls.seal()
 
     @classmethod
-    def seal(cls):
+    def seal(cls, companies=None):
         """Seal into the chain of its company each event that is not yet
 
         It must come first in its transaction. The table of the chains is
         locked when the transaction begins, so there is one writer and it sees
-        what the writer before has sealed."""
+        what the writer before has sealed.
+        A ledger that is broken raises an error if companies are given,
+        otherwise it does not keep the others from being sealed."""
         pool = Pool()
         Chain = pool.get('order.archive.chain')
+        Company = pool.get('company.company')
         Chain.lock()
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
+        where = table.sequence == Null
+        if companies is not None:
+            where &= fields.SQL_OPERATORS['in'](
+                table.company, [c.id for c in companies])
+        cursor.execute(*table.select(
+                table.company, where=where,
+                group_by=table.company, order_by=table.company.asc))
+        for company, in cursor.fetchall():
+            try:
+                with _undoing(), without_check_access():
+                    cls._seal(Company(company))
+            except (DatabaseOperationalError, TransactionError):
+                raise
+            except Exception:
+                if companies is not None:
+                    raise
+                logger.exception(
+                    "cannot seal the ledger of company %s", company)
+
+    @classmethod
+    def _seal(cls, company):
+        pool = Pool()
+        Chain = pool.get('order.archive.chain')
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        length, previous = Chain.get_head(company)
         # In the order of the ids and not of the time, which may be set back
         cursor.execute(*table.select(
-                table.id, table.company, table.format, table.archive,
-                table.resource, table.action, table.content,
-                where=table.sequence == Null,
+                table.id, table.format, table.archive, table.resource,
+                table.action, table.content,
+                where=(table.company == company.id)
+                & (table.sequence == Null),
                 order_by=table.id.asc, limit=SEAL))
-        rows = cursor.fetchall()
-        if not rows:
-            return
-        chains = Chain.heads({r[1] for r in rows})
         query, sealed = None, []
-        for id_, company, format, *rest in rows:
-            length, previous = chains[company]
+        for id_, format, *rest in cursor.fetchall():
             length += 1
             sealed_at = utcnow()
             hash_ = entry_hash([
-                    format, company, length, previous, sealed_at, *rest])
-            chains[company] = length, hash_
+                    format, company.id, length, previous, sealed_at, *rest])
             query, params = table.update(
                 [table.sequence, table.previous, table.sealed_at, table.hash],
                 [length, previous, sealed_at, hash_],
                 where=table.id == id_)
             sealed.append(params)
+            previous = hash_
         cursor.executemany(query, sealed)
-        Chain.advance(chains)
+        Chain.advance(company, length, previous)
         forget(cls, Chain)
         # Keep the transaction short
-        if len(rows) == SEAL:
-            cls.__queue__.seal_later(cls.browse([rows[-1][0]]))
+        if len(sealed) == SEAL:
+            cls.__queue__.seal_later(cls.browse([id_]))
+
+    @classmethod
+    def get_length(cls, company):
+        "Return the number of the last entry of the company, 0 without any"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(
+                Max(table.sequence), where=table.company == company.id))
+        length, = cursor.fetchone()
+        return length or 0
 
     @classmethod
     def sealed(cls, company, names):
@@ -280,15 +323,17 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def after(cls, archives, size):
-        "Return the resources of the files all whose entries come after it"
+        """Return the resources of the files of which entries come after the
+        number, by whether all do"""
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
+        sequence = Coalesce(table.sequence, size + 1)
         cursor.execute(*table.select(
-                table.resource,
+                table.resource, Min(sequence),
                 where=table.archive.in_([a.id for a in archives]),
                 group_by=table.resource,
-                having=Min(Coalesce(table.sequence, size + 1)) > size))
-        return {r for r, in cursor}
+                having=Max(sequence) > size))
+        return {r: first > size for r, first in cursor}
 
     @classmethod
     def covered(cls, archives, size):
@@ -306,6 +351,22 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
             if cursor.fetchone():
                 return False
         return True
+
+    @classmethod
+    def disposed(cls, archives, size):
+        "Return whether a file was disposed of after the entry of the number"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        for sub_archives in grouped_slice(archives, PARAMETERS):
+            cursor.execute(*table.select(
+                    table.id,
+                    where=table.archive.in_([a.id for a in sub_archives])
+                    & (Coalesce(table.sequence, size + 1) > size)
+                    & (table.action == 'dispose'),
+                    limit=1))
+            if cursor.fetchone():
+                return True
+        return False
 
     @classmethod
     def histories(cls, company, resources):
@@ -390,16 +451,43 @@ class Chain(EvidenceMixin, ModelSQL, ModelView):
     def seal(cls, chains):
         pool = Pool()
         Event = pool.get('order.archive.event')
-        Event.seal()
+        Event.seal([c.company for c in chains])
 
     @classmethod
     @ModelView.button
     def checkpoint(cls, chains):
         pool = Pool()
         Event = pool.get('order.archive.event')
+        Event.seal([c.company for c in chains])
+        # Others can seal while the ledger is read
+        cls.__queue__.checkpoint_later(chains)
+
+    @classmethod
+    def checkpoint_later(cls, chains):
+        "Make the checkpoints from the queue and tell the user of each"
+        pool = Pool()
         Checkpoint = pool.get('order.archive.checkpoint')
-        Event.seal()
-        Checkpoint.make([c.company for c in chains])
+        for chain in chains:
+            try:
+                checkpoints = Checkpoint.make([chain.company])
+            except LedgerError as e:
+                cls._tell([chain], 'tryton-warning',
+                    'order_archive.msg_ledger_checkpoint_failed', str(e))
+            else:
+                cls._tell(checkpoints, 'tryton-ok',
+                    'order_archive.msg_ledger_checkpoint_made')
+
+    @classmethod
+    def _tell(cls, records, icon, message_id, description=None):
+        "Tell the user, if any, of each of the records"
+        pool = Pool()
+        User = pool.get('res.user')
+        if id_ := get_user():
+            with without_check_access():
+                for record in records:
+                    notify(
+                        {User(id_): [record]}, icon, message_id,
+                        description=description or record.rec_name)
 
     @classmethod
     @ModelView.button
@@ -424,28 +512,62 @@ class Chain(EvidenceMixin, ModelSQL, ModelView):
                 *table.update([table.length], [table.length]))
 
     @classmethod
-    def heads(cls, companies):
-        "Return by company the number and the hash of the last entry"
+    @without_check_access
+    def get_companies(cls):
+        """Return the companies with any evidence, only that of the context if
+        there is one
+
+        Not only those with a chain, of which somebody may have removed the
+        row."""
+        pool = Pool()
+        Checkpoint = pool.get('order.archive.checkpoint')
+        Company = pool.get('company.company')
+        transaction = Transaction()
+        cursor = transaction.connection.cursor()
+        ids = Checkpoint.outside()
+        for name in [
+                'order.archive', 'order.archive.event', 'order.archive.chain',
+                'order.archive.checkpoint']:
+            table = pool.get(name).__table__()
+            cursor.execute(*table.select(
+                    table.company, group_by=table.company))
+            ids.update(id_ for id_, in cursor)
+        id_ = transaction.context.get('company')
+        if id_ is not None:
+            ids &= {id_}
+        return Company.search(
+            [('id', 'in', list(ids))], order=[('id', 'ASC')])
+
+    @classmethod
+    def get_head(cls, company):
+        """Return the number and the hash of the last entry of the company, or
+        raise an error if there are entries after it"""
+        pool = Pool()
+        Event = pool.get('order.archive.event')
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         cursor.execute(*table.select(
-                table.company, table.length, table.hash))
-        chains = {c: (l, h) for c, l, h in cursor}
-        missing = companies - chains.keys()
-        if missing:
-            with _recording(), without_check_access():
-                cls.create([{
-                            'company': company,
-                            'length': 0,
-                            'hash': GENESIS,
-                            } for company in missing])
-        return {c: chains.get(c, (0, GENESIS)) for c in companies}
+                table.length, table.hash,
+                where=table.company == company.id))
+        length, hash_ = cursor.fetchone() or (0, GENESIS)
+        number = Event.get_length(company)
+        if number > length:
+            raise LedgerError(gettext(
+                    'order_archive.msg_ledger_short',
+                    company=company.rec_name, length=length, number=number))
+        return length, hash_
 
     @classmethod
-    def advance(cls, chains):
+    def advance(cls, company, length, hash_):
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
-        for company, (length, hash_) in chains.items():
-            cursor.execute(*table.update(
-                    [table.length, table.hash], [length, hash_],
-                    where=table.company == company))
+        cursor.execute(*table.update(
+                [table.length, table.hash], [length, hash_],
+                where=table.company == company.id))
+        if not cursor.rowcount:
+            with _recording():
+                cls.create([{
+                            'company': company.id,
+                            'length': length,
+                            'hash': hash_,
+                            }])

@@ -33,7 +33,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import ArchiveError
 from .storage import fsync
-from .verify import leaf_hash, node_hash, read_values
+from .verify import get_cell, leaf_hash, node_hash, read_values
 
 # How many files are read at once
 SLICE = 100
@@ -41,9 +41,9 @@ SLICE = 100
 DOWNLOAD = 100 * 1024 ** 2
 _ITEM = 'order.archive.item'
 _COLUMNS = [
-    'file', 'order', 'class', 'party', 'kind', 'name', 'medium',
-    'document_date', 'source', 'source_name', 'collected_at', 'state', 'size',
-    'sha256', 'resource', 'path']
+    'file', 'order', 'class', 'class_code', 'party', 'kind', 'kind_code',
+    'name', 'medium', 'document_date', 'source', 'source_name', 'collected_at',
+    'state', 'size', 'sha256', 'resource', 'path']
 
 
 def safe_name(text, size=100):
@@ -55,12 +55,6 @@ def safe_name(text, size=100):
     stem = stem.encode()[:size - len(extension.encode())].decode(
         errors='ignore')
     return (stem + extension).strip('. ') or '_'
-
-
-def safe_cell(text):
-    "Return the text as no spreadsheet takes it for a formula"
-    text = '' if text is None else str(text)
-    return f"'{text}" if text[:1] in '=+-@\t\r' and text else text
 
 
 def _separately(function):
@@ -191,11 +185,9 @@ class Index:
                 + '</tr>\n').encode())
 
     def add(self, values):
-        # A cell is on one line
         self.writer.writerow([
-                safe_cell(' '.join(str(values[c] or '').split())
-                    if c not in {'resource', 'path'} else values[c])
-                for c in _COLUMNS])
+                get_cell(values[c]) if c not in {'resource', 'path'}
+                else values[c] for c in _COLUMNS])
         cells = []
         for column in _COLUMNS:
             value = '' if values[column] is None else str(values[column])
@@ -247,14 +239,19 @@ class Archive(metaclass=PoolMeta):
         return size
 
     @classmethod
-    def prepare_export(cls, archives):
-        """Cover the entries of the files by a checkpoint and return it
+    def seal_export(cls, archives):
+        """Seal the entries of the files
 
-        It must come first in its transaction because it seals the ledger."""
+        It must come first in its transaction."""
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        Event.seal([cls._get_company(cls._readable(archives))])
+
+    @classmethod
+    def prepare_export(cls, archives):
+        "Cover the sealed entries of the files by a checkpoint and return it"
         pool = Pool()
         Checkpoint = pool.get('order.archive.checkpoint')
-        Event = pool.get('order.archive.event')
-        Event.seal()
         checkpoint, = Checkpoint.make(
             [cls._get_company(cls._readable(archives))])
         return checkpoint
@@ -271,7 +268,8 @@ class Archive(metaclass=PoolMeta):
     @classmethod
     def export_to(cls, archives, file, name, size=None):
         """Write the files as a bag to the file and return whether it could be,
-        which needs a checkpoint that covers their entries
+        which needs a checkpoint that covers their entries, and that none is
+        disposed of meanwhile
 
         If the number of entries that it must cover is given, what was recorded
         after the checkpoint is left out. The bag holds what the user may
@@ -308,6 +306,9 @@ class Archive(metaclass=PoolMeta):
             with suppress(OSError, ValueError):
                 bag.zip.close()
             raise
+        # Its documents may have been gone, and must not be in it any more
+        if _separately(lambda: Event.disposed(archives, checkpoint.size)):
+            return False
         Event.record('export', archives, dict.fromkeys(
                 archives, {'name': name, 'manifest': manifest}),
             changed=False)
@@ -333,7 +334,10 @@ class Archive(metaclass=PoolMeta):
                     ], order=[('archive', 'ASC'), ('id', 'ASC')])
         with without_check_access():
             items = Item.browse([
-                    i.id for i in items if str(i) not in after])
+                    i.id for i in items if not after.get(str(i))])
+            states = cls._get_states(
+                archives[0].company,
+                [str(i) for i in items if str(i) in after], size)
             for archive, a_items in groupby(items, key=lambda i: i.archive):
                 for i, item in enumerate(a_items, 1):
                     path = None
@@ -350,20 +354,38 @@ class Archive(metaclass=PoolMeta):
                             'file': archive.number,
                             'order': archive.sale_number,
                             'class': archive.class_.rec_name,
+                            'class_code': archive.class_.code,
                             'party': archive.party_name,
                             'kind': item.kind.name,
+                            'kind_code': item.kind.code,
                             'name': item.name,
                             'medium': item.medium,
                             'document_date': item.document_date,
                             'source': item.source,
                             'source_name': item.source_name,
                             'collected_at': item.collected_at,
-                            'state': item.state,
+                            'state': states.get(str(item), item.state),
                             'size': item.size,
                             'sha256': item.sha256,
                             'resource': str(item),
                             'path': path,
                             })
+
+    @classmethod
+    def _get_states(cls, company, resources, size):
+        """Return by resource of items the state that its entries tell up to
+        that of the number"""
+        pool = Pool()
+        Event = pool.get('order.archive.event')
+        states = {}
+        for resource, entries in Event.histories(company, resources).items():
+            for number, action, content in entries:
+                # What cannot be read is told by whoever verifies
+                with suppress(AttributeError, ValueError):
+                    values = read_values(content, resource, action)
+                    if values and number and number <= size:
+                        states[resource] = values.get('state')
+        return states
 
     @classmethod
     def _export_ledger(cls, archives, checkpoint, file):
@@ -489,14 +511,26 @@ class Archive(metaclass=PoolMeta):
                     'order_archive.msg_export_file',
                     file=path, error=e.strerror)) from e
         if not exported:
-            # Not before others can see what the checkpoint covers
-            checkpoint = cls.prepare_export(archives)
-            cls.__queue__.export(archives, name, checkpoint.size)
+            cls.__queue__.export_seal(archives, name)
             return
         cls.notify_user(
             archives[:1], 'tryton-export',
             gettext('order_archive.msg_export_done'), path.name)
         return path
+
+    @classmethod
+    def export_seal(cls, archives, name):
+        "Seal what the export needs, from the queue"
+        cls.seal_export(archives)
+        # Others can seal while the ledger is read
+        cls.__queue__.export_cover(archives, name)
+
+    @classmethod
+    def export_cover(cls, archives, name):
+        "Make the checkpoint that the export needs, from the queue"
+        checkpoint = cls.prepare_export(archives)
+        # Not before others can see what the checkpoint covers
+        cls.__queue__.export(archives, name, checkpoint.size)
 
 
 class Export(Wizard):
@@ -566,11 +600,22 @@ class Export(Wizard):
             raise ArchiveError(gettext('order_archive.msg_export_size',
                     size=DOWNLOAD // 1024 ** 2))
         file = io.BytesIO()
-        # Others can seal while the documents are written
-        size = _separately(lambda: Archive.prepare_export(archives).size)
-        _separately(lambda: Archive.export_to(archives, file, name, size))
+        while not self._export(archives, file, name):
+            file.seek(0)
+            file.truncate()
         self.result.data = file.getvalue()
         return 'result'
+
+    @classmethod
+    def _export(cls, archives, file, name):
+        "Return whether the files could be written as a bag to the file"
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        # Others can seal while ledger and documents are read
+        _separately(lambda: Archive.seal_export(archives))
+        size = _separately(lambda: Archive.prepare_export(archives).size)
+        return _separately(
+            lambda: Archive.export_to(archives, file, name, size))
 
     def default_result(self, fields):
         data = self.result.data

@@ -4,8 +4,10 @@ import datetime as dt
 import hashlib
 import json
 import logging
+import time
 from collections import defaultdict
 from contextlib import contextmanager, suppress
+from itertools import islice
 
 from trytond.backend import DatabaseOperationalError
 from trytond.filestore import filestore
@@ -22,6 +24,7 @@ from trytond.transaction import (
 from .archive import EvidenceMixin, _now, _recording
 from .collect import _undoing
 from .event import canonical
+from .storage import stored
 from .verify import (
     FIELDS, GENESIS, RULES, Tree, contradictions, leaf_hash, read_values,
     text_hash)
@@ -31,6 +34,10 @@ logger = logging.getLogger(__name__)
 SLICE = 500
 # When what is not sealed is late
 LATE = dt.timedelta(days=1)
+# By model what the entries of earlier versions do not tell
+_ADDED = {
+    'order.archive': ['deadline', 'party'],
+    }
 
 
 class Verification(EvidenceMixin, ModelSQL, ModelView):
@@ -113,11 +120,11 @@ class Verification(EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def run(cls, companies=None):
-        "Verify the archives of the companies, those with a ledger by default"
+        "Verify the archives of the companies, those with evidence by default"
         pool = Pool()
         Chain = pool.get('order.archive.chain')
         if companies is None:
-            companies = [c.company for c in Chain.search([])]
+            companies = Chain.get_companies()
         verifications = []
         for company in companies:
             try:
@@ -218,6 +225,18 @@ class Item(metaclass=PoolMeta):
         if hashlib.sha256(data).hexdigest() != sha256:
             return 'altered'
 
+    @classmethod
+    def get_strays(cls, file_ids):
+        "Return the sorted ids of those files that no item names"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        left = set(file_ids)
+        for column in [table.file_id, table.disposed_file_id]:
+            cursor.execute(*table.select(
+                    column, where=column.in_(list(file_ids))))
+            left.difference_update(id_ for id_, in cursor)
+        return sorted(left)
+
 
 class _Run:
     "The verification of a company"
@@ -250,6 +269,8 @@ class _Run:
                 self.verify_removed(Model)
         with self.guard('document', self.company.rec_name):
             self.verify_documents()
+        with self.guard('document', self.company.rec_name):
+            self.verify_storage()
         return self.save()
 
     def stop(self, error):
@@ -477,7 +498,7 @@ class _Run:
             self.counts['records'] += len(records)
 
     def verify_record(self, record, entries):
-        values = self.verify_entries(record, entries)
+        values, known = self.verify_entries(record, entries)
         if not entries:
             # Drafts are not evidence yet
             if getattr(record, 'state', None) != 'draft':
@@ -492,16 +513,18 @@ class _Run:
             # What was read along with it may be the cause
             record = record.__class__(record.id)
             actual = json.loads(canonical(record.ledger_values()))
-        if actual != values:
-            names = [
-                n for n in sorted(actual.keys() | values.keys())
-                if actual.get(n, _NONE) != values.get(n, _NONE)]
+        names = [
+            n for n in sorted(actual.keys() | values.keys())
+            if actual.get(n, _NONE) != values.get(n, _NONE)
+            and (n in known or n not in _ADDED.get(record.__name__, []))]
+        if names:
             # The values may be confidential
             self.find_record(
                 record, 'record_altered', fields=', '.join(names))
 
     def verify_entries(self, record, entries):
-        "Return the values that the last entry of the record tells"
+        """Return the values that the last entry of the record tells, and the
+        last of each that any tells"""
         rule = self.rules.get(record.__class__.__name__)
         known, last = {}, {}
         for number, action, content in entries:
@@ -521,7 +544,7 @@ class _Run:
             if values is not None:
                 known.update(values)
                 last = values
-        return last
+        return last, known
 
     def find_record(self, record, message, **names):
         subject, archive, item = str(record), None, None
@@ -581,6 +604,21 @@ class _Run:
         with _recording():
             for found, ids in broken.items():
                 Item.write(Item.browse(ids), {'broken': found})
+
+    def verify_storage(self):
+        "Find the files of the storage that belong to no document"
+        pool = Pool()
+        Item = pool.get('order.archive.item')
+        ids = stored(
+            Item.data.store_prefix, time.time() - LATE.total_seconds())
+        number, names = 0, []
+        while slice_ := list(islice(ids, SLICE)):
+            strays = Item.get_strays(slice_)
+            number += len(strays)
+            names.extend(strays[:5 - len(names)])
+        if number:
+            self.find(
+                'document', ', '.join(names), 'document_stray', number=number)
 
 
 _NONE = object()

@@ -29,7 +29,17 @@ FIELDS = [
     'resource', 'action', 'content']
 # What comes before the first entry of a chain
 GENESIS = '0' * 64
+_ARCHIVE = 'order.archive,'
 _ITEM = 'order.archive.item,'
+# The columns of the index with the values of the document and of its file
+# that they tell
+_COLUMNS = {
+    'file': 'archive', 'kind_code': 'kind', 'name': 'name', 'medium': 'medium',
+    'document_date': 'document_date', 'source': 'source',
+    'source_name': 'source_name', 'collected_at': 'collected_at',
+    'state': 'state', 'size': 'size', 'sha256': 'sha256'}
+_FILE_COLUMNS = {
+    'order': 'sale_number', 'class_code': 'class', 'party': 'party_name'}
 _ENDED = ('expired', 'terminated')
 # By model what later entries of a record cannot tell otherwise. final: values
 # that stay, always, or since another one is set or a state is reached; later:
@@ -272,6 +282,12 @@ class Tree:
         return root.hex()
 
 
+def get_cell(value):
+    "Return the value as a cell: on one line, and no formula"
+    text = ' '.join(str(value or '').split())
+    return f"'{text}" if text.startswith(('=', '+', '-', '@')) else text
+
+
 class Directory:
     "The files of a bag in a directory"
 
@@ -319,6 +335,10 @@ class Verifier:
         self.files = self.entries = self.documents = 0
         # What is known of each record
         self.known = {}
+        # By file the documents that it had when it was archived
+        self.archived = {}
+        # Those that are in the index
+        self.listed = set()
 
     def problem(self, text):
         self.problems.append(text)
@@ -470,6 +490,12 @@ class Verifier:
                 f"{name}: changes what cannot change of {resource}: "
                 + ', '.join(names))
         known.update(values)
+        if entry['action'] == 'archive' and resource.startswith(_ARCHIVE):
+            documents = json.loads(entry['content'])['details'].get(
+                'documents')
+            # Entries of before do not tell them
+            if documents is not None:
+                self.archived[resource] = set(map(str, documents))
 
     def compare(self, checkpoints, tree):
         for name, root in checkpoints:
@@ -480,7 +506,9 @@ class Verifier:
 
     def verify_index(self):
         "Compare the documents with their last entries"
-        known = set()
+        files = {
+            str(v.get('number')): v for r, v in self.known.items()
+            if r.startswith(_ARCHIVE)}
         lines = list(self.lines('data/index.csv'))
         if lines:
             lines[0] = lines[0].lstrip('\ufeff')
@@ -497,15 +525,17 @@ class Verifier:
             if not resource.startswith(_ITEM):
                 self.problem(f"data/index.csv: {resource} is no document")
                 continue
-            known.add(resource)
+            self.listed.add(resource)
             if path:
                 self.documents += 1
                 self.names.discard(path)
             values = self.known.get(resource)
-            name = path or f"{row['file']}: {row['name']}"
+            name = path or f"{row.get('file')}: {row.get('name')}"
             if values is None:
                 self.problem(f"{name}: is not in the ledger")
-            elif not path:
+                continue
+            self.verify_row(name, row, values, files)
+            if not path:
                 # Nothing is left of what was disposed of
                 if values.get('sha256') and values.get('state') != 'disposed':
                     self.problem(f"{name}: the document is missing")
@@ -514,11 +544,53 @@ class Verifier:
             elif self.sizes.get(path) not in {values.get('size'), None}:
                 self.problem(f"{name}: has not the size of the ledger")
         items = {r for r in self.known if r.startswith(_ITEM)}
-        for resource in sorted(items - known):
+        for resource in sorted(items - self.listed):
             self.problem(f"{resource}: is in the ledger but not in the index")
         for name in sorted(self.names):
             if name.startswith('data/files/'):
                 self.problem(f"{name}: is not in the index")
+
+    def verify_row(self, name, row, values, files):
+        "Compare what the row tells with the entries of document and file"
+        file = files.get(str(values.get('archive')))
+        if file is None:
+            self.problem(f"{name}: its file is not in the ledger")
+        for told, columns in [
+                (values, _COLUMNS), (file or {}, _FILE_COLUMNS)]:
+            for column, key in columns.items():
+                if column not in row or key not in told:
+                    continue
+                cell = get_cell(told[key])
+                if column == 'collected_at':
+                    cell = cell.replace('T', ' ')
+                if row[column] != cell:
+                    self.problem(
+                        f"{name}: the index tells another {column} than the "
+                        "ledger")
+
+    def tell_left_out(self):
+        "Yield the texts of the documents that are not here"
+        whole = unknown = 0
+        for resource, values in self.known.items():
+            if not resource.startswith(_ARCHIVE):
+                continue
+            documents = self.archived.get(resource)
+            if documents is None:
+                unknown += 1
+            elif left := documents - self.listed:
+                yield (
+                    f"{values.get('number')}: "
+                    f"{len(documents) - len(left)} of the {len(documents)} "
+                    "documents that it had when it was archived")
+            else:
+                whole += 1
+        yield (
+            f"{whole} files with all documents that they had when they were "
+            "archived")
+        if unknown:
+            yield (
+                f"{unknown} files of which the ledger does not tell how many "
+                "documents they have")
 
 
 def main(arguments=None):
@@ -556,6 +628,11 @@ def main(arguments=None):
         f"{verifier.files} files, {verifier.documents} documents and "
         f"{verifier.entries} entries of the ledger: "
         + ("sound" if sound else f"{len(verifier.problems)} PROBLEMS"))
+    for text in verifier.tell_left_out():
+        print(text)
+    print(
+        "data/index.html and the names of classes and kinds are only to read: "
+        "they are not verified.")
     if not kept:
         print("No checkpoint from outside of the system was given.")
     return 0 if sound else 1
