@@ -485,6 +485,17 @@ class FileTestCase(ArchiveTestCase):
         self.assertEqual(len(missing(archive)), 2)
 
     @with_company
+    def test_waiver_reason(self):
+        "Test no waiver is kept without reason"
+        create_plan(('contract', 'always'))
+        archive = confirm()
+        for reason in [None, " "]:
+            with self.subTest(reason=reason), \
+                    self.assertRaisesRegex(ArchiveError, "reason"):
+                add(archive, 'contract', data=None, medium='waiver',
+                    reason=reason)
+
+    @with_company
     def test_gate(self):
         "Test a file is archived only when all is finished, and says it all"
         pool = Pool()

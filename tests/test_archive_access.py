@@ -453,6 +453,20 @@ def test_upload(world):
         upload(world.arno, world.files["Normal"], kind=drawing)
 
 
+def test_upload_waiver(world):
+    "Nobody waives by adding a document"
+    with server(tasks=False):
+        contract = kind('contract').id
+    before = get_content()
+    for login in ['arno', 'wanda']:
+        for medium in ['waiver', 'other', None]:
+            with pytest.raises(Fault, match="paper original"):
+                upload(
+                    world[login], world.files["Normal"], kind=contract,
+                    medium=medium)
+    assert get_content() == before
+
+
 def waive(client, file, kind, reason="Lost"):
     return client.wizard(
         'order.archive.waive', 'waive', FILE, [file], {'start': {

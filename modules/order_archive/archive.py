@@ -1346,6 +1346,7 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Archive = pool.get('order.archive')
         Event = pool.get('order.archive.event')
+        Kind = pool.get('order.archive.kind')
         archives = Archive.browse(list(dict.fromkeys(
                     int(v['archive']) for v in values_list)))
         if not archives:
@@ -1377,6 +1378,12 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
                 raise ArchiveError(gettext(
                         'order_archive.msg_item_data',
                         item=values['name'], archive=archive.rec_name))
+            if (values['medium'] == 'waiver'
+                    and not _has_text(values.get('reason'))):
+                raise ArchiveError(gettext(
+                        'order_archive.msg_waive_reason',
+                        kind=Kind(values['kind']).rec_name,
+                        archive=archive.rec_name))
             values['sha256'] = None
             if data is not None:
                 values['sha256'] = hashlib.sha256(data).hexdigest()
@@ -1621,6 +1628,11 @@ class Upload(Wizard):
             'archive': self.record,
             **self.start.get_values(),
             }
+        # The server does not check the selections of wizards
+        if values['medium'] not in {'file', 'paper'}:
+            raise ArchiveError(gettext(
+                    'order_archive.msg_upload_medium',
+                    item=values['name'], archive=self.record.rec_name))
         if not Item.collect([values]):
             raise ArchiveError(gettext(
                     'order_archive.msg_upload_there',
