@@ -52,14 +52,18 @@ class RetentionPeriodTestCase(RetentionTestCase):
                 archive.trigger_date, archive.retain_until),
             ("Ten", 'dispose', TODAY, END))
         self.assertEqual(get_events(archive)[-2:], ['archive', 'retain'])
-        # What is configured later changes nothing
+        # It does not change any more
         retention = archive.retention
+        for values in [
+                {'years': 1}, {'months': 1}, {'trigger': 'done'},
+                {'action': 'keep'}]:
+            with self.subTest(**values), \
+                    self.assertRaisesRegex(AccessError, "Enter another one"):
+                retention.__class__.write([retention], values)
         retention.__class__.write(
-            [retention], {'years': 1, 'action': 'keep'})
-        archive = archive.__class__(archive.id)
-        self.assertEqual(
-            (archive.retention_action, archive.retain_until),
-            ('dispose', END))
+            [retention], {'name': "Decade", 'years': 10, 'active': False})
+        unused = self.retention()
+        unused.__class__.write([unused], {'years': 2})
 
     @with_company
     def test_inherited(self):
@@ -83,6 +87,8 @@ class RetentionPeriodTestCase(RetentionTestCase):
         self.assertIsNone(archive.retention)
         self.assertIsNone(archive.retain_until)
         self.assertEqual(propose(dt.date(9999, 1, 1)), [])
+        with self.assertRaisesRegex(RetentionError, "for ever"):
+            self.lengthen(archive, LATER)
 
     @with_company
     def test_keep(self):

@@ -158,6 +158,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
                 ('supplement_of', '=', None),
                 ('state', '=', 'archived'),
                 ('retention_action', 'in', ['dispose', 'review']),
+                ('trigger_date', '!=', None),
                 ('retain_until', '<', today),
                 ('held', '=', False),
                 ('lent', '=', False),
@@ -174,6 +175,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
                 ('supplement_of', '=', None),
                 ('state', '=', 'due'),
                 ('retention_action', '=', 'dispose'),
+                ('trigger_date', '!=', None),
                 ('retain_until', '<', today),
                 ('held', '=', False),
                 ('lent', '=', False),
@@ -749,7 +751,7 @@ class Archive(metaclass=PoolMeta):
             if archive.state not in {'archived', 'due'}:
                 message = 'msg_disposal_not_due'
                 values['state'] = archive.__names__('state', archive)['value']
-            elif (not archive.retain_until
+            elif (not archive.trigger_date or not archive.retain_until
                     or archive.retain_until >= today[archive.company]):
                 message = 'msg_disposal_retained'
             if message:
