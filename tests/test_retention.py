@@ -239,6 +239,30 @@ class HoldTestCase(RetentionTestCase):
         self.assertTrue(archive.__class__(archive.id).held)
 
     @with_company
+    def test_class_moved(self):
+        "Test no class is moved out of a class that is held"
+        Class = Pool().get('order.archive.class')
+        root, other = Class.create([
+                {'code': c, 'name': c} for c in ['R', 'O']])
+        parent = plan()
+        archive = archived()
+        Class.write([parent], {'parent': root.id})
+        record = hold(classes=[root])
+        for call in [
+                lambda: Class.write([parent], {'parent': None}),
+                lambda: Class.write([parent], {'parent': other.id}),
+                lambda: Class.write(
+                    [root], {'children': [('remove', [parent.id])]}),
+                ]:
+            with self.assertRaisesRegex(AccessError, "Release the hold"):
+                call()
+        Class.write([parent], {'parent': root.id, 'name': "Other"})
+        Class.write([root], {'parent': other.id})
+        self.assertTrue(archive.__class__(archive.id).held)
+        release(record)
+        Class.write([parent], {'parent': None})
+
+    @with_company
     def test_merged(self):
         "Test the files of a party that is merged stay held"
         pool = Pool()
