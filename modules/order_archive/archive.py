@@ -136,6 +136,60 @@ class EvidenceMixin(ModelStorage):
     """What is kept of an order: nobody creates, changes or deletes it but the
     archive itself, whatever the rights of who asks"""
     __slots__ = ()
+    # The fields that lead to what may be confidential
+    _leading = set()
+
+    @classmethod
+    def search(
+            cls, domain, offset=0, limit=None, order=None, count=False,
+            query=False):
+        cls._deny_guesses([(n, '', None) for n, _ in order or [] if '.' in n])
+        return super().search(
+            domain, offset=offset, limit=limit, order=order, count=count,
+            query=query)
+
+    @classmethod
+    def search_domain(cls, domain, active_test=None, tables=None):
+        # Here, as other models can be searched through this one
+        cls._deny_guesses(domain)
+        return super().search_domain(
+            domain, active_test=active_test, tables=tables)
+
+    @classmethod
+    def _deny_guesses(cls, domain):
+        """Deny to search by what is confidential elsewhere: Tryton leaves the
+        rules of other models aside"""
+        pool = Pool()
+        ModelData = pool.get('ir.model.data')
+        User = pool.get('res.user')
+
+        def get_guesses(domain):
+            if not isinstance(domain, (list, tuple)) or not domain:
+                return
+            if not isinstance(domain[0], str) or domain[0] in {'AND', 'OR'}:
+                for subdomain in domain:
+                    yield from get_guesses(subdomain)
+                return
+            name, operator, value = domain[:3]
+            field = name.split('.', 1)[0]
+            if field not in cls._leading:
+                return
+            # An id tells nothing
+            if not (name == field
+                    and cls._fields[field]._type == 'many2one'
+                    and operator in {'=', '!=', 'in', 'not in'}
+                    and not isinstance(value, str)):
+                yield field
+
+        if not cls._leading or not Transaction().user:
+            return
+        for field in get_guesses(domain):
+            if (ModelData.get_id(
+                        'order_archive', 'group_archive_confidential')
+                    not in User.get_groups()):
+                raise AccessError(gettext(
+                        'order_archive.msg_archive_search',
+                        **cls.__names__(field)))
 
     @classmethod
     def check_modification(cls, mode, records, values=None, external=False):
@@ -166,9 +220,10 @@ class EvidenceMixin(ModelStorage):
         raise NotImplementedError
 
 
-class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
+class Archive(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive'
     _rec_name = 'number'
+    _leading = {'items', 'collections'}
 
     number = fields.Char("Number", required=True, readonly=True)
     company = fields.Many2One(
@@ -399,31 +454,6 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             'archived_by': self.archived_by.id if self.archived_by else None,
             'state': self.state,
             }
-
-    @classmethod
-    def search_domain(cls, domain, active_test=None, tables=None):
-        """Deny to look for files by documents that are confidential, from
-        whatever model: Tryton leaves their rules aside"""
-        pool = Pool()
-        ModelData = pool.get('ir.model.data')
-        User = pool.get('res.user')
-
-        def get_names(domain):
-            if isinstance(domain, (list, tuple)) and domain:
-                if (isinstance(domain[0], str)
-                        and domain[0] not in {'AND', 'OR'}):
-                    yield domain[0].split('.', 1)[0]
-                else:
-                    for subdomain in domain:
-                        yield from get_names(subdomain)
-
-        if (Transaction().user and 'items' in get_names(domain)
-                and ModelData.get_id(
-                    'order_archive', 'group_archive_confidential')
-                not in User.get_groups()):
-            raise AccessError(gettext('order_archive.msg_archive_search'))
-        return super().search_domain(
-            domain, active_test=active_test, tables=tables)
 
     def get_confidential(self, name):
         return bool(self.class_.confidential)
@@ -1136,6 +1166,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
 class Item(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.item'
+    _leading = {'superseded_by'}
 
     archive = fields.Many2One(
         'order.archive', "File", required=True, readonly=True,

@@ -303,6 +303,7 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
     _rec_name = 'number'
     _sequence = 'volume_sequence'
     _moved = ['box', 'place']
+    _leading = {'folios'}
 
     company = fields.Many2One(
         'company.company', "Company", required=True, ondelete='RESTRICT',

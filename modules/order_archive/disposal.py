@@ -26,6 +26,7 @@ _APPROVALS = 2
 class Disposal(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.disposal'
     _rec_name = 'number'
+    _leading = {'files'}
 
     number = fields.Char("Number", required=True, readonly=True)
     company = fields.Many2One(

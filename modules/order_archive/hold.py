@@ -29,6 +29,7 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
     "What keeps files from being disposed of"
     __name__ = 'order.archive.hold'
     _rec_name = 'matter'
+    _leading = {'archives'}
 
     _states = {'readonly': Eval('id', -1) >= 0}
 
