@@ -1384,13 +1384,12 @@ class Collection(SecretMixin, ModelSQL, ModelView):
             return
         details = defaultdict(lambda: {'dismissed': []})
         for collection in collections:
-            details[collection.archive]['dismissed'].append({
-                    'collector': collection.collector,
-                    'source': collection.source,
-                    'source_name': collection.source_name,
-                    'issue': collection.issue,
-                    'reason': collection.reason,
-                    })
+            # Whoever may read the file gets the entry with its export
+            names = ['collector', 'issue']
+            if not collection.secret:
+                names += ['source', 'source_name', 'reason']
+            details[collection.archive]['dismissed'].append(
+                {n: getattr(collection, n) for n in names})
         cls.write(collections, {
                 'dismissed_at': dt.datetime.now(),
                 'dismissed_by': Transaction().user,
