@@ -86,6 +86,18 @@ class PlanTestCase(ArchiveTestCase):
     "Test which orders have a file of which class"
 
     @with_company
+    def test_crons(self):
+        "Test an update keeps how often the scheduled tasks run"
+        ModelData = Pool().get('ir.model.data')
+        crons = ModelData.search([
+                ('module', '=', 'order_archive'),
+                ('model', '=', 'ir.cron'),
+                ])
+        self.assertEqual(
+            [c.fs_id for c in crons if not c.noupdate or not c.db_id], [])
+        self.assertTrue(crons)
+
+    @with_company
     def test_no_plan(self):
         "Test no file is kept without a plan"
         self.assertIsNone(confirm())
