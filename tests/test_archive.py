@@ -14,8 +14,8 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from .archive import (
-    ArchiveTestCase, add, configure, confirm, create_plan, finish, get_events,
-    invoice, kind, pay, settle, ship)
+    ArchiveTestCase, add, check_boolean, configure, confirm, create_plan,
+    finish, get_events, invoice, kind, pay, settle, ship)
 from .review import (
     as_user, count_queries, create_party, create_sale, employee, get,
     get_company, get_notifications, on, with_company)
@@ -562,6 +562,22 @@ class FileTestCase(ArchiveTestCase):
         self.assertEqual(
             {a.state for a in Archive.browse([first, second])} & {'archived'},
             set())
+
+    @with_company
+    def test_booleans(self):
+        "Test files and documents are found by what they are"
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        Item = pool.get('order.archive.item')
+        create_plan()
+        late, other = confirm(), confirm()
+        with _recording():
+            Archive.write([late], {'deadline': dt.date.min})
+        for archive in [late, other]:
+            add(archive, 'drawing', confidential=archive == late)
+        for Model, name in [(Archive, 'late'), (Item, 'secret')]:
+            self.assertEqual(len(Model.search([(name, '=', True)])), 1)
+            check_boolean(self, Model, name)
 
     @with_company
     def test_done(self):

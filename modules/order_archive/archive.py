@@ -16,7 +16,7 @@ from trytond import backend
 from trytond.filestore import filestore
 from trytond.i18n import gettext
 from trytond.model import (
-    Exclude, Index, ModelSQL, ModelStorage, ModelView, Workflow, fields)
+    Exclude, Index, ModelSQL, ModelStorage, ModelView, fields)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company_department.tools import (
     get_employee, group_by_company, notify, per_company)
@@ -114,6 +114,30 @@ def _grams_query(text):
             "'" + g.replace('\\', '\\\\').replace("'", "''")
             + ("'" if len(g) == 3 else "':*") for g in sorted(grams)),
         'TSQUERY')
+
+
+def _search_boolean(clause, domain, get_others):
+    """Return the domain of the records that the clause on a boolean finds
+
+    get_others returns that of those for which the domain does not hold."""
+    _, operator, value = clause
+    values = set(
+        map(bool, value if operator in {'in', 'not in'} else [value]))
+    if operator in {'!=', 'not in'}:
+        values = {True, False} - values
+    if not values:
+        return [('id', '=', None)]
+    elif len(values) == 2:
+        return []
+    return domain if values.pop() else get_others()
+
+
+class _Employees(dict):
+    "The employees of the user by company, looked for once"
+
+    def __missing__(self, company):
+        self[company] = get_employee(company)
+        return self[company]
 
 
 class Unmet:
@@ -336,11 +360,6 @@ class Archive(EvidenceMixin, ModelSQL, ModelView):
                     where=t.state.in_(_OPEN)),
                 })
         cls._order = [('id', 'DESC')]
-        cls._transitions |= {
-            ('collecting', 'complete'),
-            ('complete', 'collecting'),
-            ('complete', 'archived'),
-            }
         cls._buttons.update({
                 'upload': {
                     'invisible': ~Eval('state').in_(_OPEN),
@@ -489,14 +508,13 @@ class Archive(EvidenceMixin, ModelSQL, ModelView):
     def search_late(cls, name, clause):
         pool = Pool()
         Date = pool.get('ir.date')
-        _, operator, value = clause
         late = [
             ('state', 'in', _OPEN),
             ('deadline', '<', Date.today()),
             ]
-        if (operator == '=') == bool(value):
-            return late
-        return [('id', 'not in', cls.search(late, query=True))]
+        return _search_boolean(
+            clause, late,
+            lambda: [('id', 'not in', cls.search(late, query=True))])
 
     @classmethod
     @without_check_access
@@ -889,6 +907,8 @@ class Archive(EvidenceMixin, ModelSQL, ModelView):
             'sale.amendment': ['draft'],
             'sale.review': ['open'],
             'sale.review.condition': ['open'],
+            # The review that catches up with it is owed
+            'sale.review.release': ['used'],
             'production': [
                 'request', 'draft', 'waiting', 'assigned', 'running'],
             'quality.inspection': ['pending'],
@@ -1314,19 +1334,15 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def search_secret(cls, name, clause):
-        _, operator, value = clause
-        domain = ['OR',
-            ('confidential', '=', True),
-            ('kind.confidential', '=', True),
-            ('archive.class_.confidential', '=', True),
-            ]
-        if (operator == '=') == bool(value):
-            return domain
-        return [
-            ('confidential', '=', False),
-            ('kind.confidential', '=', False),
-            ('archive.class_.confidential', '=', False),
-            ]
+        return _search_boolean(clause, ['OR',
+                ('confidential', '=', True),
+                ('kind.confidential', '=', True),
+                ('archive.class_.confidential', '=', True),
+                ], lambda: [
+                ('confidential', '=', False),
+                ('kind.confidential', '=', False),
+                ('archive.class_.confidential', '=', False),
+                ])
 
     def get_archive_state(self, name):
         return self.archive.state

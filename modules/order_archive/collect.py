@@ -23,7 +23,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import (
     Transaction, TransactionError, without_check_access)
 
-from .archive import _insert
+from .archive import _insert, _search_boolean
 from .exceptions import ArchiveError
 from .retention import SecretMixin, _allow
 
@@ -1329,7 +1329,6 @@ class Collection(SecretMixin, ModelSQL, ModelView):
     def search_secret(cls, name, clause):
         pool = Pool()
         Company = pool.get('company.company')
-        _, operator, value = clause
         domain = ['OR',
             ('confidential', '=', True),
             ('archive.confidential', '=', True),
@@ -1340,9 +1339,9 @@ class Collection(SecretMixin, ModelSQL, ModelView):
                         ('archive.company', '=', company.id),
                         ('collector', 'in', list(collectors)),
                         ])
-        if (operator == '=') == bool(value):
-            return domain
-        return [('id', 'not in', cls.search(domain, query=True))]
+        return _search_boolean(
+            clause, domain,
+            lambda: [('id', 'not in', cls.search(domain, query=True))])
 
     @classmethod
     def _get_confidential(cls, company):

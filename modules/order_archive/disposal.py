@@ -17,7 +17,8 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .archive import EvidenceMixin, _has_text, _isoformat, _now, _recording
 from .exceptions import DisposalError
-from .retention import SecretMixin, _allow, _need_employee, _raise
+from .retention import (
+    SecretMixin, _allow, _need_employee, _need_employees, _raise)
 
 _OPEN = ['proposed', 'approved']
 _APPROVALS = 2
@@ -602,11 +603,12 @@ class File(SecretMixin, EvidenceMixin, ModelSQL, ModelView):
                     file=f.rec_name)
                 for f in files
                 if f.state != 'listed' or f.disposal.state not in _OPEN])
+        employees = _need_employees(files)
         args = []
         for file in files:
             args.extend(([file], {
                         'state': 'taken_out',
-                        'taken_out_by': _need_employee(file).id,
+                        'taken_out_by': employees[file.company].id,
                         'taken_out_at': _now(),
                         'reason': reason,
                         }))

@@ -154,12 +154,13 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
         Event = pool.get('order.archive.event')
         _check_group(*_GROUPS)
         vlist = [v.copy() for v in vlist]
+        employees = _Employees()
         for values in vlist:
             values.setdefault('company', cls.default_company())
             # What the server knows better than who asks
             employee = None
             if values['company']:
-                employee = get_employee(Company(values['company']))
+                employee = employees[Company(values['company'])]
             values.update(
                 placed_by=employee.id if employee else None,
                 placed_at=cls.default_placed_at(), state='active',
@@ -221,11 +222,12 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
         _raise(HoldError, [
                 gettext('order_archive.msg_hold_released', hold=h.rec_name)
                 for h in holds if h.state != 'active'])
+        employees = _need_employees(holds)
         args = []
         for hold in holds:
             args.extend(([hold], {
                         'state': 'released',
-                        'released_by': _need_employee(hold).id,
+                        'released_by': employees[hold.company].id,
                         'released_at': cls.default_placed_at(),
                         'release_reason': reason,
                         }))
@@ -453,12 +455,9 @@ class Archive(metaclass=PoolMeta):
     def search_held(cls, name, clause):
         pool = Pool()
         Hold = pool.get('order.archive.hold')
-        _, operator, value = clause
         held = Hold.held()
         query = held.select(held.sale)
-        if operator in {'in', 'not in'}:
-            value = True in value
-            operator = '=' if operator == 'in' else '!='
-        within = (operator == '=') == bool(value)
-        return [('sale', 'in' if within else 'not in', query)]
+        return _search_boolean(
+            clause, [('sale', 'in', query)],
+            lambda: [('sale', 'not in', query)])
 

@@ -17,7 +17,7 @@ from trytond.pyson import Bool, Date, Eval, If
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import _has_text, _isoformat, _recording
+from .archive import _has_text, _isoformat, _recording, _search_boolean
 from .exceptions import RetentionError, RetentionValidationError
 
 ACTIONS = [
@@ -69,6 +69,12 @@ def _need_employee(record):
     return employee
 
 
+def _need_employees(records):
+    "Return by company of the records the employee of the user"
+    by_company = {r.company: r for r in records}
+    return {c: _need_employee(r) for c, r in by_company.items()}
+
+
 def _raise(error, problems):
     "Raise the error with all the texts of the problems"
     if problems:
@@ -95,11 +101,10 @@ class SecretMixin(ModelStorage):
 
     @classmethod
     def search_secret(cls, name, clause):
-        _, operator, value = clause
         domain = [(cls._secret, '=', True)]
-        if (operator == '=') == bool(value):
-            return domain
-        return [('id', 'not in', cls.search(domain, query=True))]
+        return _search_boolean(
+            clause, domain,
+            lambda: [('id', 'not in', cls.search(domain, query=True))])
 
 
 class Retention(DeactivableMixin, sequence_ordered(), ModelSQL, ModelView):
