@@ -1,6 +1,8 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+import datetime as dt
 from decimal import Decimal
+from unittest.mock import patch
 
 from dateutil.relativedelta import relativedelta
 
