@@ -171,6 +171,22 @@ def add(archive, code, data=b'document', name=None, **values):
                 }])
 
 
+def check_boolean(test, Model, name):
+    "Check the records are found by the field whatever the operator"
+    for operator, value, values in [
+            ('=', True, {True}), ('=', False, {False}), ('=', None, {False}),
+            ('!=', True, {False}), ('!=', False, {True}),
+            ('in', [True], {True}), ('in', [False], {False}),
+            ('in', [True, False], {True, False}), ('in', [], set()),
+            ('not in', [True], {False}), ('not in', [False], {True}),
+            ('not in', [True, False], set()),
+            ]:
+        with test.subTest(name=name, operator=operator, value=value):
+            test.assertEqual(
+                set(Model.search([(name, operator, value)])),
+                {r for r in Model.search([]) if getattr(r, name) in values})
+
+
 def get_events(record):
     "Return the actions recorded of the record in their order"
     Event = Pool().get('order.archive.event')
@@ -180,6 +196,7 @@ def get_events(record):
 
 
 __all__ = [
-    'ArchiveTestCase', 'add', 'as_user', 'configure', 'confirm',
-    'create_archive', 'create_plan', 'create_sale', 'finish', 'get',
-    'get_company', 'get_events', 'invoice', 'kind', 'pay', 'settle', 'ship']
+    'ArchiveTestCase', 'add', 'as_user', 'check_boolean', 'configure',
+    'confirm', 'create_archive', 'create_plan', 'create_sale', 'finish',
+    'get', 'get_company', 'get_events', 'invoice', 'kind', 'pay', 'settle',
+    'ship']

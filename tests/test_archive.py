@@ -15,8 +15,8 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from .archive import (
-    ArchiveTestCase, add, configure, confirm, create_plan, finish, get_events,
-    invoice, kind, pay, settle, ship)
+    ArchiveTestCase, add, check_boolean, configure, confirm, create_plan,
+    finish, get_events, invoice, kind, pay, settle, ship)
 from .review import (
     as_user, count_queries, create_party, create_sale, employee, get,
     get_company, get_notifications, on, with_company)
@@ -85,6 +85,18 @@ def class_of(*args, **values):
 
 class PlanTestCase(ArchiveTestCase):
     "Test which orders have a file of which class"
+
+    @with_company
+    def test_crons(self):
+        "Test an update keeps how often the scheduled tasks run"
+        ModelData = Pool().get('ir.model.data')
+        crons = ModelData.search([
+                ('module', '=', 'order_archive'),
+                ('model', '=', 'ir.cron'),
+                ])
+        self.assertEqual(
+            [c.fs_id for c in crons if not c.noupdate or not c.db_id], [])
+        self.assertTrue(crons)
 
     @with_company
     def test_no_plan(self):
@@ -486,6 +498,17 @@ class FileTestCase(ArchiveTestCase):
         self.assertEqual(len(missing(archive)), 2)
 
     @with_company
+    def test_waiver_reason(self):
+        "Test no waiver is kept without reason"
+        create_plan(('contract', 'always'))
+        archive = confirm()
+        for reason in [None, " "]:
+            with self.subTest(reason=reason), \
+                    self.assertRaisesRegex(ArchiveError, "reason"):
+                add(archive, 'contract', data=None, medium='waiver',
+                    reason=reason)
+
+    @with_company
     def test_gate(self):
         "Test a file is archived only when all is finished, and says it all"
         pool = Pool()
@@ -540,6 +563,22 @@ class FileTestCase(ArchiveTestCase):
         self.assertEqual(
             {a.state for a in Archive.browse([first, second])} & {'archived'},
             set())
+
+    @with_company
+    def test_booleans(self):
+        "Test files and documents are found by what they are"
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        Item = pool.get('order.archive.item')
+        create_plan()
+        late, other = confirm(), confirm()
+        with _recording():
+            Archive.write([late], {'deadline': dt.date.min})
+        for archive in [late, other]:
+            add(archive, 'drawing', confidential=archive == late)
+        for Model, name in [(Archive, 'late'), (Item, 'secret')]:
+            self.assertEqual(len(Model.search([(name, '=', True)])), 1)
+            check_boolean(self, Model, name)
 
     @with_company
     def test_done(self):

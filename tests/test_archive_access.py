@@ -326,6 +326,39 @@ def test_items_of_file(world):
         world.files["Normal"]}
 
 
+def test_guesses(world):
+    "What is confidential is not guessed by what leads to it"
+    EVENT, VERIFICATION = 'order.archive.event', 'order.archive.verification'
+    like = ('like', 'S%')
+    for model, *leaf in [
+            (FILE, 'collections.source_name', *like),
+            (ITEM, 'superseded_by.name', *like),
+            ('order.archive.volume', 'folios.item.name', *like),
+            ('order.archive.box', 'volumes.folios.item.name', *like),
+            ('order.archive.hold', 'archives.party_name', *like),
+            ('order.archive.disposal', 'files.archive.description', *like),
+            ]:
+        call = f'{model}.search', [leaf], 0, None, None
+        refuses(world.arno, call, contexts=[{}])
+        assert isinstance(world.connie(*call), list)
+    for model, *leaf in [
+            (EVENT, 'archive.party_name', *like),
+            (EVENT, 'archive', 'where', [('party_name', *like)]),
+            (EVENT, 'archive', 'child_of', [1], 'party'),
+            (f'{VERIFICATION}.finding', 'item.name', *like),
+            (VERIFICATION, 'findings.archive.party_name', *like),
+            ]:
+        refuses(
+            world.audi,
+            (f'{model}.search', ['OR', [leaf]], 0, None, None),
+            contexts=[{}])
+    refuses(world.audi, (
+            f'{EVENT}.search', [], 0, None,
+            [('archive.party_name', 'ASC')]))
+    assert find(world.audi, EVENT, [
+            ('archive', 'in', [world.files["Normal"]])])
+
+
 def test_export(world):
     "Through the export of the order nothing leaks"
     with server(tasks=False):
@@ -451,6 +484,20 @@ def test_upload(world):
     assert get_content() != before
     with pytest.raises(Fault, match="already"):
         upload(world.arno, world.files["Normal"], kind=drawing)
+
+
+def test_upload_waiver(world):
+    "Nobody waives by adding a document"
+    with server(tasks=False):
+        contract = kind('contract').id
+    before = get_content()
+    for login in ['arno', 'wanda']:
+        for medium in ['waiver', 'other', None]:
+            with pytest.raises(Fault, match="paper original"):
+                upload(
+                    world[login], world.files["Normal"], kind=contract,
+                    medium=medium)
+    assert get_content() == before
 
 
 def waive(client, file, kind, reason="Lost"):

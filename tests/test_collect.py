@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from trytond.filestore import FileStore
+from trytond.filestore import FileStore, filestore
 from trytond.modules.company_department.report import Document
 from trytond.modules.order_archive.exceptions import ArchiveError
 from trytond.modules.sale.sale import SaleReport
@@ -414,7 +414,7 @@ def test_attachment():
         assert second.name == "drawing.txt"
 
 
-@pytest.mark.parametrize('method', ['write', 'delete'])
+@pytest.mark.parametrize('method', ['write', 'delete', 'file_id'])
 def test_attachment_gone_before_collected(method):
     "An attachment is copied before it goes, if it has not been yet"
     sale, = create_order(tasks=False)
@@ -422,8 +422,14 @@ def test_attachment_gone_before_collected(method):
         attachment = attach(f'sale.sale,{sale}')
     with server('sam', tasks=False):
         Attachment = Pool().get('ir.attachment')
-        args = [{'data': b"changed"}] if method == 'write' else []
-        getattr(Attachment, method)([Attachment(attachment)], *args)
+        if method == 'delete':
+            Attachment.delete([Attachment(attachment)])
+        elif method == 'write':
+            Attachment.write([Attachment(attachment)], {'data': b"changed"})
+        else:
+            Attachment.write([Attachment(attachment)], {
+                    'file_id': filestore.set(
+                        b"changed", Transaction().database.name)})
     with server():
         item, = get_items(sale, 'attachment')
         assert bytes(item.data) == b"drawing"
@@ -431,7 +437,7 @@ def test_attachment_gone_before_collected(method):
     with server():
         items = get_items(sale, 'attachment', state=None)
         assert [bytes(i.data) for i in items] == (
-            [b"drawing", b"changed"] if method == 'write' else [b"drawing"])
+            [b"drawing"] if method == 'delete' else [b"drawing", b"changed"])
 
 
 def test_attachment_not_copied():

@@ -1,6 +1,8 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 "Who can make the archive collect, and who sees what it has collected"
+import json
+
 import pytest
 
 from trytond.pool import Pool
@@ -155,6 +157,25 @@ def test_confidential_collection(clients):
         values, = clients[login](f'{model}.read', [id_], [name])
         assert "a document could not be collected" in values[name]
         assert "gone" not in values[name] and "Shipment" not in values[name]
+
+
+def test_confidential_dismissed():
+    "The entry of what is dismissed tells nothing confidential"
+    sale, = create_order()
+    collection = create_failed(sale)
+    with server():
+        pool = Pool()
+        Collection = pool.get('order.archive.collection')
+        Event = pool.get('order.archive.event')
+        collection = Collection(collection)
+        Collection.write([collection], {'confidential': True})
+        Collection.dismiss([Collection(collection.id)])
+        event, = Event.search([
+                ('resource', '=', str(get_archive(sale))),
+                ('action', '=', 'dismiss'),
+                ])
+        assert json.loads(event.content)['details'] == {
+            'dismissed': [{'collector': 'delivery', 'issue': 'gone'}]}
 
 
 def test_companies(clients):

@@ -1,6 +1,8 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+import datetime as dt
 from decimal import Decimal
+from unittest.mock import patch
 
 from dateutil.relativedelta import relativedelta
 
@@ -822,8 +824,118 @@ class ContractArchiveTestCase(ContractTestCase):
         create_mandate()
         contract = bring(create_contract(end_date=day(10)), 'deposited')
         archive = self.archive(contract.sale)
-        bring(create_contract(contract.sale), 'registered')
-        self.assertEqual(self.get_retention(archive), (None, None))
+        with as_user("Adam"):
+            type(archive).lengthen([archive], day(2000), "Warranty")
+        again = bring(create_contract(contract.sale), 'registered')
+        self.assertEqual(self.get_retention(archive), (None, day(2000)))
+        self.check_retained(archive, day(3000))
+        Pool().get('order.archive.event').seal()
+        self.assertEqual(findings(verify()), [])
+        # What was extended by hand is kept
+        self.terminate(again, day(20))
+        self.assertEqual(
+            self.get_retention(archive), (day(20), day(2000)))
+
+    @with_company
+    def test_no_early_end(self):
+        "Test nobody ends what is kept as long as the contract is in force"
+        create_mandate()
+        contract = bring(create_contract(), 'deposited')
+        archive = self.archive(contract.sale)
+        with as_user("Adam"):
+            type(archive).lengthen([archive], day(1), "Not long")
+        self.check_retained(archive, day(3000))
+        self.terminate(contract, day(5))
+        self.assertEqual(
+            self.get_retention(archive), (day(5), self.years(5)))
+
+    def check_retained(self, archive, date):
+        "Check the file cannot be disposed of on the date"
+        Disposal = Pool().get('order.archive.disposal')
+        with on(date):
+            Disposal.propose()
+            archive = reload(archive)
+            problem, = type(archive).get_disposal_problems([archive])[archive]
+        self.assertIn("has not ended", problem)
+        self.assertEqual(archive.state, 'archived')
+        self.assertFalse(Disposal.search([]))
+
+    @with_company
+    def test_attachment_archived(self):
+        "Test what is attached to a signed contract goes once it is archived"
+        create_mandate()
+        contract = bring(create_contract(end_date=day(10)), 'registered')
+        attachment = attach(contract)
+        sign(contract)
+        click("Hugo", 'sign', contract)
+        archive = self.archive(contract.sale)
+        # Nothing has been collected
+        with self.refused(AccessError, "has a copy"):
+            type(attachment).delete([attachment])
+        with _recording():
+            type(archive).write([archive], {'state': 'collecting'})
+        type(archive).collect([archive])
+        type(archive).collect_pending([archive])
+        with self.refused(AccessError, "has a copy"):
+            type(attachment).delete([attachment])
+        with _recording():
+            type(archive).write([archive], {'state': 'archived'})
+        with self.refused(AccessError):
+            write("Hugo", attachment, data=b'other')
+        type(attachment).delete([attachment])
+        self.assertIn(b'signed', [
+                i.data for i in reload(archive).items
+                if i.source == str(attachment)])
+
+    @with_company
+    def test_release(self):
+        "Test a file waits for the review that catches up with a release"
+        Release = Pool().get('sale.review.release')
+        sale = create_contract().sale
+        archive = self.archive(sale)
+        with Transaction().set_context(_sale_review=True):
+            release, = Release.create([{
+                        'company': sale.company.id,
+                        'origin': str(sale),
+                        'sale': sale.id,
+                        'reason': "Fire",
+                        'missing': "All",
+                        'released_by': employee("Hugo").id,
+                        'released_at': dt.datetime.now(),
+                        'valid_until': dt.datetime.now(),
+                        'snapshot': '{}',
+                        'digest': 'digest',
+                        'state': 'used',
+                        }])
+            self.assertIn(release.rec_name, self.get_gate(archive))
+            Release.write([release], {'state': 'caught_up'})
+        self.assertNotIn(release.rec_name, self.get_gate(archive))
+
+    def get_gate(self, archive):
+        return ' '.join(
+            type(archive).gate_problems([archive])[archive])
+
+    @with_company
+    def test_lend_disposed(self):
+        "Test the originals of a file that is disposed of are not lent"
+        create_mandate()
+        contract = bring(create_contract(end_date=day(10)), 'deposited')
+        archive = self.archive(contract.sale)
+        Archive = type(archive)
+
+        def lend(copy):
+            return create(
+                "Arno", 'sale.contract.loan', contract=contract.id,
+                borrower=get('party.party', "Acme").id, purpose="Court",
+                copy_number=copy, lent_on=TODAY, due_on=TODAY)
+        # Neither passes by the other
+        with patch.object(Archive, 'lock') as lock:
+            lend(1)
+        lock.assert_called_once_with([archive])
+        with _recording():
+            Archive.write([archive], {'state': 'disposed'})
+        with self.refused(LoanError, "Disposed"):
+            lend(2)
 
     @with_company
     def test_late(self):

@@ -11,11 +11,12 @@ from trytond.modules.order_archive.exceptions import (
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
-from .archive import add, confirm, create_plan, get, get_company, get_events
+from .archive import (
+    add, check_boolean, confirm, create_plan, get, get_company, get_events)
 from .retention import (
     LATER, TODAY, RetentionTestCase, add_paper, approve, archived, click,
     client, erase, on, plan, propose)
-from .review import get_notifications, with_company
+from .review import count_queries, get_notifications, with_company
 from .test_ledger import findings, verify
 
 
@@ -353,6 +354,42 @@ class LoanTestCase(RetentionTestCase):
         with on(LATER):
             Loan.remind()
         self.assertEqual(get_notifications(), {})
+
+    @with_company
+    def test_booleans(self):
+        "Test what is lent is found"
+        pool = Pool()
+        Loan = pool.get('order.archive.loan')
+        create_plan()
+        confirm()
+        for until in [TODAY, LATER]:
+            lend(archive=confirm().id, until=until)
+        with on(TODAY + dt.timedelta(days=1)):
+            check_boolean(self, Loan, 'overdue')
+        check_boolean(self, Loan, 'secret')
+        check_boolean(self, pool.get('order.archive'), 'lent')
+
+    @with_company
+    def test_employee(self):
+        "Test who lends is looked for once, however much is lent"
+        Loan = Pool().get('order.archive.loan')
+        create_plan()
+        borrower = get('company.employee', "Sven").party.id
+        counts = []
+        # The first fills the caches
+        for number in [1, 1, 3]:
+            archives = [confirm() for _ in range(number)]
+            with client("Arno"), count_queries() as queries:
+                loans = Loan.create([{
+                            'archive': archive.id,
+                            'borrower': borrower,
+                            'purpose': "Complaint",
+                            'until': TODAY,
+                            } for archive in archives])
+                Loan.give_back(loans)
+            counts.append(sum(
+                    'res_user-company_employee' in str(q) for q in queries))
+        self.assertEqual(*counts[1:])
 
     @with_company
     def test_disposal(self):

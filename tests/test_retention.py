@@ -60,14 +60,18 @@ class RetentionPeriodTestCase(RetentionTestCase):
                 archive.trigger_date, archive.retain_until),
             ("Ten", 'dispose', TODAY, END))
         self.assertEqual(get_events(archive)[-2:], ['archive', 'retain'])
-        # What is configured later changes nothing
+        # It does not change any more
         retention = archive.retention
+        for values in [
+                {'years': 1}, {'months': 1}, {'trigger': 'done'},
+                {'action': 'keep'}]:
+            with self.subTest(**values), \
+                    self.assertRaisesRegex(AccessError, "Enter another one"):
+                retention.__class__.write([retention], values)
         retention.__class__.write(
-            [retention], {'years': 1, 'action': 'keep'})
-        archive = archive.__class__(archive.id)
-        self.assertEqual(
-            (archive.retention_action, archive.retain_until),
-            ('dispose', END))
+            [retention], {'name': "Decade", 'years': 10, 'active': False})
+        unused = self.retention()
+        unused.__class__.write([unused], {'years': 2})
 
     @with_company
     def test_inherited(self):
@@ -91,6 +95,8 @@ class RetentionPeriodTestCase(RetentionTestCase):
         self.assertIsNone(archive.retention)
         self.assertIsNone(archive.retain_until)
         self.assertEqual(propose(dt.date(9999, 1, 1)), [])
+        with self.assertRaisesRegex(RetentionError, "for ever"):
+            self.lengthen(archive, LATER)
 
     @with_company
     def test_keep(self):
@@ -239,6 +245,30 @@ class HoldTestCase(RetentionTestCase):
         Class.write([parent], {'parent': root.id})
         hold(classes=[root])
         self.assertTrue(archive.__class__(archive.id).held)
+
+    @with_company
+    def test_class_moved(self):
+        "Test no class is moved out of a class that is held"
+        Class = Pool().get('order.archive.class')
+        root, other = Class.create([
+                {'code': c, 'name': c} for c in ['R', 'O']])
+        parent = plan()
+        archive = archived()
+        Class.write([parent], {'parent': root.id})
+        record = hold(classes=[root])
+        for call in [
+                lambda: Class.write([parent], {'parent': None}),
+                lambda: Class.write([parent], {'parent': other.id}),
+                lambda: Class.write(
+                    [root], {'children': [('remove', [parent.id])]}),
+                ]:
+            with self.assertRaisesRegex(AccessError, "Release the hold"):
+                call()
+        Class.write([parent], {'parent': root.id, 'name': "Other"})
+        Class.write([root], {'parent': other.id})
+        self.assertTrue(archive.__class__(archive.id).held)
+        release(record)
+        Class.write([parent], {'parent': None})
 
     @with_company
     def test_merged(self):

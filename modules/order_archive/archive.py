@@ -16,8 +16,7 @@ from trytond import backend
 from trytond.filestore import filestore
 from trytond.i18n import gettext
 from trytond.model import (
-    Exclude, Index, ModelSQL, ModelStorage, ModelView, Unique, Workflow,
-    fields)
+    Exclude, Index, ModelSQL, ModelStorage, ModelView, Unique, fields)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company_department.tools import (
     get_employee, group_by_company, notify, per_company)
@@ -117,6 +116,30 @@ def _grams_query(text):
         'TSQUERY')
 
 
+def _search_boolean(clause, domain, get_others):
+    """Return the domain of the records that the clause on a boolean finds
+
+    get_others returns that of those for which the domain does not hold."""
+    _, operator, value = clause
+    values = set(
+        map(bool, value if operator in {'in', 'not in'} else [value]))
+    if operator in {'!=', 'not in'}:
+        values = {True, False} - values
+    if not values:
+        return [('id', '=', None)]
+    elif len(values) == 2:
+        return []
+    return domain if values.pop() else get_others()
+
+
+class _Employees(dict):
+    "The employees of the user by company, looked for once"
+
+    def __missing__(self, company):
+        self[company] = get_employee(company)
+        return self[company]
+
+
 class Unmet:
     "A requirement of which the file has less than it must have"
     __slots__ = ('requirement', 'number')
@@ -137,6 +160,60 @@ class EvidenceMixin(ModelStorage):
     """What is kept of an order: nobody creates, changes or deletes it but the
     archive itself, whatever the rights of who asks"""
     __slots__ = ()
+    # The fields that lead to what may be confidential
+    _leading = set()
+
+    @classmethod
+    def search(
+            cls, domain, offset=0, limit=None, order=None, count=False,
+            query=False):
+        cls._deny_guesses([(n, '', None) for n, _ in order or [] if '.' in n])
+        return super().search(
+            domain, offset=offset, limit=limit, order=order, count=count,
+            query=query)
+
+    @classmethod
+    def search_domain(cls, domain, active_test=None, tables=None):
+        # Here, as other models can be searched through this one
+        cls._deny_guesses(domain)
+        return super().search_domain(
+            domain, active_test=active_test, tables=tables)
+
+    @classmethod
+    def _deny_guesses(cls, domain):
+        """Deny to search by what is confidential elsewhere: Tryton leaves the
+        rules of other models aside"""
+        pool = Pool()
+        ModelData = pool.get('ir.model.data')
+        User = pool.get('res.user')
+
+        def get_guesses(domain):
+            if not isinstance(domain, (list, tuple)) or not domain:
+                return
+            if not isinstance(domain[0], str) or domain[0] in {'AND', 'OR'}:
+                for subdomain in domain:
+                    yield from get_guesses(subdomain)
+                return
+            name, operator, value = domain[:3]
+            field = name.split('.', 1)[0]
+            if field not in cls._leading:
+                return
+            # An id tells nothing
+            if not (name == field
+                    and cls._fields[field]._type == 'many2one'
+                    and operator in {'=', '!=', 'in', 'not in'}
+                    and not isinstance(value, str)):
+                yield field
+
+        if not cls._leading or not Transaction().user:
+            return
+        for field in get_guesses(domain):
+            if (ModelData.get_id(
+                        'order_archive', 'group_archive_confidential')
+                    not in User.get_groups()):
+                raise AccessError(gettext(
+                        'order_archive.msg_archive_search',
+                        **cls.__names__(field)))
 
     @classmethod
     def check_modification(cls, mode, records, values=None, external=False):
@@ -167,9 +244,10 @@ class EvidenceMixin(ModelStorage):
         raise NotImplementedError
 
 
-class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
+class Archive(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive'
     _rec_name = 'number'
+    _leading = {'items', 'collections'}
 
     number = fields.Char("Number", required=True, readonly=True)
     company = fields.Many2One(
@@ -283,11 +361,6 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
                     where=t.state.in_(_OPEN)),
                 })
         cls._order = [('id', 'DESC')]
-        cls._transitions |= {
-            ('collecting', 'complete'),
-            ('complete', 'collecting'),
-            ('complete', 'archived'),
-            }
         cls._buttons.update({
                 'upload': {
                     'invisible': ~Eval('state').in_(_OPEN),
@@ -411,31 +484,6 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             'state': self.state,
             }
 
-    @classmethod
-    def search_domain(cls, domain, active_test=None, tables=None):
-        """Deny to look for files by documents that are confidential, from
-        whatever model: Tryton leaves their rules aside"""
-        pool = Pool()
-        ModelData = pool.get('ir.model.data')
-        User = pool.get('res.user')
-
-        def get_names(domain):
-            if isinstance(domain, (list, tuple)) and domain:
-                if (isinstance(domain[0], str)
-                        and domain[0] not in {'AND', 'OR'}):
-                    yield domain[0].split('.', 1)[0]
-                else:
-                    for subdomain in domain:
-                        yield from get_names(subdomain)
-
-        if (Transaction().user and 'items' in get_names(domain)
-                and ModelData.get_id(
-                    'order_archive', 'group_archive_confidential')
-                not in User.get_groups()):
-            raise AccessError(gettext('order_archive.msg_archive_search'))
-        return super().search_domain(
-            domain, active_test=active_test, tables=tables)
-
     def get_confidential(self, name):
         return bool(self.class_.confidential)
 
@@ -470,14 +518,13 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
     def search_late(cls, name, clause):
         pool = Pool()
         Date = pool.get('ir.date')
-        _, operator, value = clause
         late = [
             ('state', 'in', _OPEN),
             ('deadline', '<', Date.today()),
             ]
-        if (operator == '=') == bool(value):
-            return late
-        return [('id', 'not in', cls.search(late, query=True))]
+        return _search_boolean(
+            clause, late,
+            lambda: [('id', 'not in', cls.search(late, query=True))])
 
     @classmethod
     @without_check_access
@@ -870,6 +917,8 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
             'sale.amendment': ['draft'],
             'sale.review': ['open'],
             'sale.review.condition': ['open'],
+            # The review that catches up with it is owed
+            'sale.review.release': ['used'],
             'production': [
                 'request', 'draft', 'waiting', 'assigned', 'running'],
             'quality.inspection': ['pending'],
@@ -1166,6 +1215,7 @@ class Archive(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
 class Item(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.item'
+    _leading = {'superseded_by'}
 
     archive = fields.Many2One(
         'order.archive', "File", required=True, readonly=True,
@@ -1314,19 +1364,15 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def search_secret(cls, name, clause):
-        _, operator, value = clause
-        domain = ['OR',
-            ('confidential', '=', True),
-            ('kind.confidential', '=', True),
-            ('archive.class_.confidential', '=', True),
-            ]
-        if (operator == '=') == bool(value):
-            return domain
-        return [
-            ('confidential', '=', False),
-            ('kind.confidential', '=', False),
-            ('archive.class_.confidential', '=', False),
-            ]
+        return _search_boolean(clause, ['OR',
+                ('confidential', '=', True),
+                ('kind.confidential', '=', True),
+                ('archive.class_.confidential', '=', True),
+                ], lambda: [
+                ('confidential', '=', False),
+                ('kind.confidential', '=', False),
+                ('archive.class_.confidential', '=', False),
+                ])
 
     def get_archive_state(self, name):
         return self.archive.state
@@ -1377,6 +1423,7 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
         pool = Pool()
         Archive = pool.get('order.archive')
         Event = pool.get('order.archive.event')
+        Kind = pool.get('order.archive.kind')
         archives = Archive.browse(list(dict.fromkeys(
                     int(v['archive']) for v in values_list)))
         if not archives:
@@ -1408,6 +1455,12 @@ class Item(EvidenceMixin, ModelSQL, ModelView):
                 raise ArchiveError(gettext(
                         'order_archive.msg_item_data',
                         item=values['name'], archive=archive.rec_name))
+            if (values['medium'] == 'waiver'
+                    and not _has_text(values.get('reason'))):
+                raise ArchiveError(gettext(
+                        'order_archive.msg_waive_reason',
+                        kind=Kind(values['kind']).rec_name,
+                        archive=archive.rec_name))
             values['sha256'] = None
             if data is not None:
                 values['sha256'] = hashlib.sha256(data).hexdigest()
@@ -1651,6 +1704,11 @@ class Upload(Wizard):
             'archive': self.record,
             **self.start.get_values(),
             }
+        # The server does not check the selections of wizards
+        if values['medium'] not in {'file', 'paper'}:
+            raise ArchiveError(gettext(
+                    'order_archive.msg_upload_medium',
+                    item=values['name'], archive=self.record.rec_name))
         if not Item.collect([values]):
             raise ArchiveError(gettext(
                     'order_archive.msg_upload_there',

@@ -23,7 +23,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import (
     Transaction, TransactionError, without_check_access)
 
-from .archive import _insert
+from .archive import _insert, _search_boolean
 from .exceptions import ArchiveError
 from .retention import SecretMixin, _allow
 from .storage import get_keeper
@@ -1333,7 +1333,6 @@ class Collection(SecretMixin, ModelSQL, ModelView):
     def search_secret(cls, name, clause):
         pool = Pool()
         Company = pool.get('company.company')
-        _, operator, value = clause
         domain = ['OR',
             ('confidential', '=', True),
             ('archive.confidential', '=', True),
@@ -1344,9 +1343,9 @@ class Collection(SecretMixin, ModelSQL, ModelView):
                         ('archive.company', '=', company.id),
                         ('collector', 'in', list(collectors)),
                         ])
-        if (operator == '=') == bool(value):
-            return domain
-        return [('id', 'not in', cls.search(domain, query=True))]
+        return _search_boolean(
+            clause, domain,
+            lambda: [('id', 'not in', cls.search(domain, query=True))])
 
     @classmethod
     def _get_confidential(cls, company):
@@ -1388,13 +1387,12 @@ class Collection(SecretMixin, ModelSQL, ModelView):
             return
         details = defaultdict(lambda: {'dismissed': []})
         for collection in collections:
-            details[collection.archive]['dismissed'].append({
-                    'collector': collection.collector,
-                    'source': collection.source,
-                    'source_name': collection.source_name,
-                    'issue': collection.issue,
-                    'reason': collection.reason,
-                    })
+            # Whoever may read the file gets the entry with its export
+            names = ['collector', 'issue']
+            if not collection.secret:
+                names += ['source', 'source_name', 'reason']
+            details[collection.archive]['dismissed'].append(
+                {n: getattr(collection, n) for n in names})
         cls.write(collections, {
                 'dismissed_at': dt.datetime.now(),
                 'dismissed_by': Transaction().user,

@@ -23,7 +23,8 @@ from trytond.report import Report
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import StateAction, Wizard
 
-from .archive import EvidenceMixin, _now, _recording
+from .archive import (
+    EvidenceMixin, _Employees, _now, _recording, _search_boolean)
 from .custody import LoanMixin
 from .exceptions import (
     ContractError, ContractSignatureError, LoanError, MandateValidationError)
@@ -514,10 +515,9 @@ class Contract(Workflow, EvidenceMixin, ModelSQL, ModelView):
     @classmethod
     def _search_boolean(cls, clause, domain):
         "Return the domain or its negation following the clause"
-        _, operator, value = clause
-        if (operator == '=' and value) or (operator == '!=' and not value):
-            return domain
-        return [('id', 'not in', cls.search(domain, query=True))]
+        return _search_boolean(
+            clause, domain,
+            lambda: [('id', 'not in', cls.search(domain, query=True))])
 
     @classmethod
     def search_overdue(cls, name, clause):
@@ -1731,8 +1731,10 @@ class Loan(LoanMixin, EvidenceMixin, ModelSQL, ModelView):
     def create(cls, vlist):
         pool = Pool()
         Contract = pool.get('sale.contract')
+        Archive = pool.get('order.archive')
         # What the server knows better than who lends
         vlist = [v.copy() for v in vlist]
+        employees = _Employees()
         with without_check_access():
             contracts = {
                 c.id: c for c in Contract.browse(list({
@@ -1741,10 +1743,25 @@ class Loan(LoanMixin, EvidenceMixin, ModelSQL, ModelView):
             for values in vlist:
                 employee = None
                 if contract := contracts.get(values.get('contract')):
-                    employee = get_employee(contract.company)
+                    employee = employees[contract.company]
                 values.update(
                     state='lent', lent_by=employee.id if employee else None,
                     returned_on=None, returned_to=None)
+            # As a disposal does, so that neither passes by the other
+            archives = Archive.search([
+                    ('sale', 'in', list({
+                                c.sale.id for c in contracts.values()})),
+                    ])
+            Archive.lock(archives)
+            open_ = {
+                a.sale for a in Archive.browse(archives)
+                if a.state != 'disposed'}
+            for archive in archives:
+                if archive.sale not in open_:
+                    raise LoanError(gettext(
+                            'order_archive.msg_loan_state',
+                            record=archive.rec_name,
+                            state=archive.state_string))
             # The database would not tell to whom
             cls._check_lent(list(contracts), vlist)
         return super().create(vlist)
@@ -2047,7 +2064,8 @@ class Attachment(metaclass=PoolMeta):
             mode, attachments, values=values, external=external)
         if mode in {'write', 'delete'}:
             for attachment in attachments:
-                if attachment._is_contract_evidence():
+                if attachment._is_contract_evidence() and not (
+                        mode == 'delete' and attachment._is_archived()):
                     raise AccessError(gettext(
                             'order_archive.msg_contract_attachment',
                             attachment=attachment.rec_name,
@@ -2058,6 +2076,23 @@ class Attachment(metaclass=PoolMeta):
         Contract = pool.get('sale.contract')
         return (
             isinstance(self.resource, Contract) and self.resource.is_signed)
+
+    @without_check_access
+    def _is_archived(self):
+        "Return whether the files of the order are closed and one has a copy"
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        Item = pool.get('order.archive.item')
+        archives = Archive.search([('sale', '=', self.resource.sale.id)])
+        return (
+            all(a.state in {'archived', 'due', 'disposed'} for a in archives)
+            and bool(Item.search([
+                        ('archive', 'in', [a.id for a in archives]),
+                        ('source', '=', str(self)),
+                        ('issue', '=', str(self.create_date)),
+                        ('state', 'in', ['kept', 'disposed']),
+                        ('withdrawn_at', '=', None),
+                        ], limit=1)))
 
     @classmethod
     def on_modification(cls, mode, attachments, field_names=None):

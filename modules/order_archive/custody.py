@@ -20,9 +20,10 @@ from trytond.pyson import Bool, Date, Eval, Id, If
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import EvidenceMixin, _isoformat, _now, _recording
+from .archive import (
+    EvidenceMixin, _Employees, _isoformat, _now, _recording, _search_boolean)
 from .exceptions import CustodyError
-from .retention import SecretMixin, _allow, _need_employee, _raise
+from .retention import SecretMixin, _allow, _need_employees, _raise
 
 # How long until somebody is reminded again
 _REMINDER = dt.timedelta(days=7)
@@ -104,6 +105,7 @@ class MovedMixin(ModelStorage):
         pool = Pool()
         Event = pool.get('order.archive.event')
         Move = pool.get('order.archive.move')
+        employees = _Employees()
         vlist = []
         for record in cls.browse(records):
             from_, to = before.get(record.id), record._where()
@@ -114,7 +116,7 @@ class MovedMixin(ModelStorage):
                     'moved': str(record),
                     'from_': str(from_) if from_ else None,
                     'to': str(to) if to else None,
-                    'employee': _id(get_employee(record.company)),
+                    'employee': _id(employees[record.company]),
                     'at': _now(),
                     })
         if vlist:
@@ -303,6 +305,7 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
     _rec_name = 'number'
     _sequence = 'volume_sequence'
     _moved = ['box', 'place']
+    _leading = {'folios'}
 
     company = fields.Many2One(
         'company.company', "Company", required=True, ondelete='RESTRICT',
@@ -539,6 +542,7 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
                     ('item', 'in', [i.id for i, _ in papers]),
                     ('state', '=', 'filed'),
                     ])}
+        employee = get_employee(volume.company)
         vlist, problems, seen = [], [], set()
         first = volume.next_folio
         for item, leaves in papers:
@@ -563,7 +567,7 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
                     'item': item.id,
                     'first': first,
                     'last': first + leaves - 1,
-                    'employee': _id(get_employee(volume.company)),
+                    'employee': _id(employee),
                     'at': _now(),
                     'state': 'filed',
                     })
@@ -595,6 +599,7 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
         Event = pool.get('order.archive.event')
         cls.lock(volumes)
         volumes = cls.browse(volumes)
+        employees = _need_employees(volumes)
         args = []
         for volume in volumes:
             volume._need_open()
@@ -604,7 +609,7 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
                         volume=volume.rec_name))
             args.extend(([volume], {
                         'state': 'bound',
-                        'bound_by': _need_employee(volume).id,
+                        'bound_by': employees[volume.company].id,
                         'bound_at': _now(),
                         }))
         if args:
@@ -1077,13 +1082,10 @@ class Loan(LoanMixin, SecretMixin, EvidenceMixin, ModelSQL, ModelView):
     def search_overdue(cls, name, clause):
         pool = Pool()
         Date = pool.get('ir.date')
-        _, operator, value = clause
-        if (operator == '=') == bool(value):
-            return [('state', '=', 'lent'), ('until', '<', Date.today())]
-        return ['OR',
-            ('state', '!=', 'lent'),
-            ('until', '>=', Date.today()),
-            ]
+        today = Date.today()
+        return _search_boolean(
+            clause, [('state', '=', 'lent'), ('until', '<', today)],
+            lambda: ['OR', ('state', '!=', 'lent'), ('until', '>=', today)])
 
     @classmethod
     def lent_volumes(cls):
@@ -1139,20 +1141,21 @@ class Loan(LoanMixin, SecretMixin, EvidenceMixin, ModelSQL, ModelView):
             }
 
     @classmethod
-    def preprocess_values(cls, mode, values):
+    def create(cls, vlist):
         # What the server knows better than who asks
         pool = Pool()
         Company = pool.get('company.company')
-        values = super().preprocess_values(mode, values)
-        if mode == 'create':
+        employees = _Employees()
+        vlist = [v.copy() for v in vlist]
+        for values in vlist:
             company = values.get('company', cls.default_company())
             employee = None
             if company is not None:
-                employee = get_employee(Company(company))
+                employee = employees[Company(company)]
             values.update(
                 lent_by=_id(employee), lent_at=_now(), received_by=None,
                 returned_at=None, reminded_on=None, state='lent')
-        return values
+        return super().create(vlist)
 
     @classmethod
     def _deny_modification(cls, mode, loans):
@@ -1215,11 +1218,12 @@ class Loan(LoanMixin, SecretMixin, EvidenceMixin, ModelSQL, ModelView):
         _raise(CustodyError, [
                 gettext('order_archive.msg_loan_returned', loan=l.rec_name)
                 for l in loans if l.state != 'lent'])
+        employees = _need_employees(loans)
         args = []
         for loan in loans:
             args.extend(([loan], {
                         'state': 'returned',
-                        'received_by': _need_employee(loan).id,
+                        'received_by': employees[loan.company].id,
                         'returned_at': _now(),
                         }))
         if args:
@@ -1240,12 +1244,8 @@ class Loan(LoanMixin, SecretMixin, EvidenceMixin, ModelSQL, ModelView):
 
 
 def _search_lent(clause, query, name='id'):
-    _, operator, value = clause
-    if operator in {'in', 'not in'}:
-        value = True in value
-        operator = '=' if operator == 'in' else '!='
-    within = (operator == '=') == bool(value)
-    return [(name, 'in' if within else 'not in', query)]
+    return _search_boolean(
+        clause, [(name, 'in', query)], lambda: [(name, 'not in', query)])
 
 
 class Archive(metaclass=PoolMeta):

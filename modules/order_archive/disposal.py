@@ -17,7 +17,8 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .archive import EvidenceMixin, _has_text, _isoformat, _now, _recording
 from .exceptions import DisposalError
-from .retention import SecretMixin, _allow, _need_employee, _raise
+from .retention import (
+    SecretMixin, _allow, _need_employee, _need_employees, _raise)
 from .storage import remove
 
 _OPEN = ['proposed', 'approved']
@@ -27,6 +28,7 @@ _APPROVALS = 2
 class Disposal(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.disposal'
     _rec_name = 'number'
+    _leading = {'files'}
 
     number = fields.Char("Number", required=True, readonly=True)
     company = fields.Many2One(
@@ -169,6 +171,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
                 ('supplement_of', '=', None),
                 ('state', '=', 'archived'),
                 ('retention_action', 'in', ['dispose', 'review']),
+                ('trigger_date', '!=', None),
                 ('retain_until', '<', today),
                 ('held', '=', False),
                 ('lent', '=', False),
@@ -185,6 +188,7 @@ class Disposal(EvidenceMixin, ModelSQL, ModelView):
                 ('supplement_of', '=', None),
                 ('state', '=', 'due'),
                 ('retention_action', '=', 'dispose'),
+                ('trigger_date', '!=', None),
                 ('retain_until', '<', today),
                 ('held', '=', False),
                 ('lent', '=', False),
@@ -610,11 +614,12 @@ class File(SecretMixin, EvidenceMixin, ModelSQL, ModelView):
                     file=f.rec_name)
                 for f in files
                 if f.state != 'listed' or f.disposal.state not in _OPEN])
+        employees = _need_employees(files)
         args = []
         for file in files:
             args.extend(([file], {
                         'state': 'taken_out',
-                        'taken_out_by': _need_employee(file).id,
+                        'taken_out_by': employees[file.company].id,
                         'taken_out_at': _now(),
                         'reason': reason,
                         }))
@@ -760,7 +765,7 @@ class Archive(metaclass=PoolMeta):
             if archive.state not in {'archived', 'due'}:
                 message = 'msg_disposal_not_due'
                 values['state'] = archive.__names__('state', archive)['value']
-            elif (not archive.retain_until
+            elif (not archive.trigger_date or not archive.retain_until
                     or archive.retain_until >= today[archive.company]):
                 message = 'msg_disposal_retained'
             if message:

@@ -60,6 +60,7 @@ def forget(*models):
 class Event(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.event'
     _rec_name = 'action'
+    _leading = {'archive'}
 
     company = fields.Many2One(
         'company.company', "Company", required=True, readonly=True,

@@ -7,17 +7,19 @@ from sql import Null, Union
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
-from trytond.modules.company_department.tools import get_employee
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import EvidenceMixin, _has_text, _isoformat, _now, _recording
+from .archive import (
+    EvidenceMixin, _Employees, _has_text, _isoformat, _now, _recording,
+    _search_boolean)
 from .exceptions import HoldError, HoldValidationError
+from .plan import _parents
 from .retention import (
-    SecretMixin, _allow, _check_group, _need_employee, _raise)
+    SecretMixin, _allow, _check_group, _need_employees, _raise)
 
 _GROUPS = ['group_archive_admin', 'group_archive_disposal']
 _SCOPES = ['archives', 'parties', 'classes']
@@ -27,6 +29,7 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
     "What keeps files from being disposed of"
     __name__ = 'order.archive.hold'
     _rec_name = 'matter'
+    _leading = {'archives'}
 
     _states = {'readonly': Eval('id', -1) >= 0}
 
@@ -151,12 +154,13 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
         Event = pool.get('order.archive.event')
         _check_group(*_GROUPS)
         vlist = [v.copy() for v in vlist]
+        employees = _Employees()
         for values in vlist:
             values.setdefault('company', cls.default_company())
             # What the server knows better than who asks
             employee = None
             if values['company']:
-                employee = get_employee(Company(values['company']))
+                employee = employees[Company(values['company'])]
             values.update(
                 placed_by=employee.id if employee else None,
                 placed_at=cls.default_placed_at(), state='active',
@@ -218,11 +222,12 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
         _raise(HoldError, [
                 gettext('order_archive.msg_hold_released', hold=h.rec_name)
                 for h in holds if h.state != 'active'])
+        employees = _need_employees(holds)
         args = []
         for hold in holds:
             args.extend(([hold], {
                         'state': 'released',
-                        'released_by': _need_employee(hold).id,
+                        'released_by': employees[hold.company].id,
                         'released_at': cls.default_placed_at(),
                         'release_reason': reason,
                         }))
@@ -318,6 +323,34 @@ class Hold(EvidenceMixin, ModelSQL, ModelView):
             while (party := party.replaced_by) and party.id not in ids:
                 ids.append(party.id)
         return merged
+
+
+class Class(metaclass=PoolMeta):
+    __name__ = 'order.archive.class'
+
+    @classmethod
+    def check_modification(cls, mode, classes, values=None, external=False):
+        pool = Pool()
+        HoldClass = pool.get('order.archive.hold-order.archive.class')
+        super().check_modification(
+            mode, classes, values=values, external=external)
+        if mode != 'write' or 'parent' not in values:
+            return
+        with without_check_access():
+            above = {
+                c: _parents([c.parent]) for c in classes
+                if c.parent and c.parent.id != values['parent']}
+            for held in HoldClass.search([
+                        ('hold.state', '=', 'active'),
+                        ('class_', 'in', list(set().union(*above.values()))),
+                        ], limit=1):
+                raise AccessError(gettext(
+                        'order_archive.msg_class_held',
+                        class_=next(
+                            c for c, ids in above.items()
+                            if held.class_.id in ids).rec_name,
+                        held=held.class_.rec_name,
+                        company=held.hold.company.rec_name))
 
 
 class HoldArchive(SecretMixin, EvidenceMixin, ModelSQL):
@@ -422,12 +455,9 @@ class Archive(metaclass=PoolMeta):
     def search_held(cls, name, clause):
         pool = Pool()
         Hold = pool.get('order.archive.hold')
-        _, operator, value = clause
         held = Hold.held()
         query = held.select(held.sale)
-        if operator in {'in', 'not in'}:
-            value = True in value
-            operator = '=' if operator == 'in' else '!='
-        within = (operator == '=') == bool(value)
-        return [('sale', 'in' if within else 'not in', query)]
+        return _search_boolean(
+            clause, [('sale', 'in', query)],
+            lambda: [('sale', 'not in', query)])
 

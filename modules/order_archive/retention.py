@@ -17,7 +17,7 @@ from trytond.pyson import Bool, Date, Eval, If
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .archive import _has_text, _isoformat, _recording
+from .archive import _has_text, _isoformat, _recording, _search_boolean
 from .exceptions import RetentionError, RetentionValidationError
 
 ACTIONS = [
@@ -69,6 +69,12 @@ def _need_employee(record):
     return employee
 
 
+def _need_employees(records):
+    "Return by company of the records the employee of the user"
+    by_company = {r.company: r for r in records}
+    return {c: _need_employee(r) for c, r in by_company.items()}
+
+
 def _raise(error, problems):
     "Raise the error with all the texts of the problems"
     if problems:
@@ -95,11 +101,10 @@ class SecretMixin(ModelStorage):
 
     @classmethod
     def search_secret(cls, name, clause):
-        _, operator, value = clause
         domain = [(cls._secret, '=', True)]
-        if (operator == '=') == bool(value):
-            return domain
-        return [('id', 'not in', cls.search(domain, query=True))]
+        return _search_boolean(
+            clause, domain,
+            lambda: [('id', 'not in', cls.search(domain, query=True))])
 
 
 class Retention(DeactivableMixin, sequence_ordered(), ModelSQL, ModelView):
@@ -174,6 +179,25 @@ class Retention(DeactivableMixin, sequence_ordered(), ModelSQL, ModelView):
                         'order_archive.msg_retention_period',
                         retention=retention.rec_name))
 
+    @classmethod
+    def check_modification(cls, mode, retentions, values=None, external=False):
+        pool = Pool()
+        Archive = pool.get('order.archive')
+        super().check_modification(
+            mode, retentions, values=values, external=external)
+        if mode != 'write':
+            return
+        names = values.keys() & {'years', 'months', 'trigger', 'action'}
+        changed = [
+            r for r in retentions
+            if any(getattr(r, n) != values[n] for n in names)]
+        with without_check_access():
+            for archive in Archive.search(
+                    [('retention', 'in', [r.id for r in changed])], limit=1):
+                raise AccessError(gettext(
+                        'order_archive.msg_retention_used',
+                        retention=archive.retention.rec_name))
+
     def get_end(self, date):
         "Return the last day of the period that runs from the date, if any"
         if date and self.action != 'keep':
@@ -211,10 +235,12 @@ class Archive(metaclass=PoolMeta):
         [(None, ""), *ACTIONS], "Then", readonly=True, sort=False)
     trigger_date = fields.Date(
         "Retained From", readonly=True,
-        help="The date from which the period of retention runs.")
+        help="The date from which the period of retention runs.\n"
+        "Empty as long as the file has no end.")
+    # Only becomes later, also while the file has no end
     retain_until = fields.Date(
         "Retain Until", readonly=True,
-        help="The last day on which the file is kept.\n"
+        help="The last day on which the file is kept at least.\n"
         "Empty if it has no end.")
 
     @classmethod
@@ -233,7 +259,8 @@ class Archive(metaclass=PoolMeta):
                 'extend_retention': {
                     'invisible': (
                         ~Eval('state').in_(['archived', 'due'])
-                        | (Eval('retention_action') == 'keep')),
+                        | ~Eval('retention_action').in_(
+                            ['dispose', 'review'])),
                     'depends': ['state', 'retention_action'],
                     },
                 })
@@ -243,8 +270,10 @@ class Archive(metaclass=PoolMeta):
         return super().view_attributes() + [
             ('/tree/field[@name="retain_until"]', 'visual',
                 If((Eval('state').in_(['archived', 'due']))
+                    & Bool(Eval('trigger_date'))
                     & (Eval('retain_until', Date()) < Date()),
-                    'warning', '')),
+                    'warning', ''),
+                ['trigger_date']),
             ]
 
     def ledger_values(self):
@@ -398,12 +427,10 @@ class Archive(metaclass=PoolMeta):
             if date == before or (before and date and date < before):
                 continue
             # Without date the contract is in force and has no end
-            values = {
-                'trigger_date': date,
-                'retain_until': archive.retention.get_end(date),
-                }
-            if date and until:
-                values['retain_until'] = max(values['retain_until'], until)
+            values = {'trigger_date': date}
+            if date:
+                values['retain_until'] = max(filter(None, [
+                            archive.retention.get_end(date), until]))
             if date is None or (
                     values['retain_until'] >= today[archive.company]):
                 values['state'] = 'archived'
@@ -447,7 +474,7 @@ class Archive(metaclass=PoolMeta):
             if archive.state not in {'archived', 'due'}:
                 message = 'msg_retention_state'
                 values['state'] = archive.__names__('state', archive)['value']
-            elif archive.retention_action == 'keep':
+            elif archive.retention_action not in {'dispose', 'review'}:
                 message = 'msg_retention_keep'
             elif archive in listed:
                 message = 'msg_retention_listed'
@@ -485,6 +512,7 @@ class Archive(metaclass=PoolMeta):
         return table.select(
             table.sale,
             where=(~table.state.in_(['archived', 'due', 'disposed'])
+                | (table.trigger_date == Null)
                 | (table.retain_until == Null)
                 | (table.retain_until >= today)))
 

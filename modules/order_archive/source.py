@@ -160,7 +160,7 @@ class ResourceMixin(ModelStorage):
 class Attachment(ResourceMixin, metaclass=PoolMeta):
     __name__ = 'ir.attachment'
     _collector = 'attachment'
-    _content = {'data', 'link', 'type', 'resource'}
+    _content = {'data', 'file_id', 'link', 'type', 'resource'}
 
     archive_kind = fields.Many2One(
         'order.archive.kind', "Kind in the Order File", ondelete='SET NULL',

@@ -166,6 +166,7 @@ class Verification(EvidenceMixin, ModelSQL, ModelView):
 class Finding(EvidenceMixin, ModelSQL, ModelView):
     __name__ = 'order.archive.verification.finding'
     _rec_name = 'subject'
+    _leading = {'archive', 'item'}
 
     verification = fields.Many2One(
         'order.archive.verification', "Verification", required=True,
