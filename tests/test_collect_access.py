@@ -159,7 +159,7 @@ def test_confidential_collection(clients):
         assert "gone" not in values[name] and "Shipment" not in values[name]
 
 
-def test_confidential_dismissed():
+def test_confidential_dismissed(clients):
     "The entry of what is dismissed tells nothing confidential"
     sale, = create_order()
     collection = create_failed(sale)
