@@ -308,6 +308,29 @@ class ExportTestCase(ArchiveTestCase):
         self.assertIn("合同 1/2.txt", page)
 
     @with_company
+    def test_stamped(self):
+        "Test the time stamp of the checkpoint is exported with it"
+        pool = Pool()
+        Checkpoint = pool.get('order.archive.checkpoint')
+        Event = pool.get('order.archive.event')
+        one, _ = create_files()
+        Event.seal()
+        checkpoint, = Checkpoint.make()
+        table = Checkpoint.__table__()
+        execute(table.update(
+                [table.timestamp, table.stamped_at],
+                [b'stamp', '2026-11-30T12:00:00'],
+                where=table.id == checkpoint.id))
+        Transaction().counter += 1
+        for cache in Transaction().cache.values():
+            cache.clear()
+        bag = self.unpack(self.export(one))
+        self.assertEqual(
+            (bag / 'data/checkpoint.tsr').read_bytes(), b'stamp')
+        code, output = self.verify(bag)
+        self.assertEqual(code, 0, output)
+
+    @with_company
     def test_checkpoint(self):
         "Test checkpoints of before that are kept outside"
         pool = Pool()

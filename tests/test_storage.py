@@ -182,10 +182,11 @@ class StorageTestCase(ArchiveTestCase):
 
         def verify():
             verification, = Pool().get('order.archive.verification').run()
+            self.assertEqual(verification.state, 'sound')
             return [(f.area, f.text) for f in verification.findings]
 
         (area, text), = commit(verify)
-        self.assertEqual(area, 'document')
+        self.assertEqual(area, 'storage')
         self.assertIn("1 file(s) older than a day", text)
         self.assertIn("such as stray.", text)
         stray.unlink()

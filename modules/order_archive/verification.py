@@ -176,7 +176,9 @@ class Finding(EvidenceMixin, ModelSQL, ModelView):
             ('checkpoint', "Checkpoint"),
             ('record', "Record"),
             ('document', "Document"),
-            ], "Area", required=True, readonly=True, sort=False)
+            ('storage', "Storage"),
+            ], "Area", required=True, readonly=True, sort=False,
+        help="What is left in the storage breaks nothing.")
     subject = fields.Char(
         "Subject", required=True, readonly=True, help="What is broken.")
     text = fields.Text("Finding", required=True, readonly=True)
@@ -319,7 +321,12 @@ class _Run:
                                 'entries', 'checkpoints', 'outside',
                                 'records', 'documents']},
                         'findings': [('create', self.findings)],
-                        'state': 'broken' if self.findings else 'sound',
+                        # What is left in the storage is no evidence, and may
+                        # be that of another database
+                        'state': (
+                            'broken' if any(
+                                f['area'] != 'storage' for f in self.findings)
+                            else 'sound'),
                         }])
         return verification
 
@@ -619,7 +626,7 @@ class _Run:
             names.extend(strays[:5 - len(names)])
         if number:
             self.find(
-                'document', ', '.join(names), 'document_stray', number=number)
+                'storage', ', '.join(names), 'document_stray', number=number)
 
 
 _NONE = object()
