@@ -607,13 +607,6 @@ class Party(metaclass=PoolMeta):
     __name__ = 'party.party'
 
     @classmethod
-    def copy(cls, parties, default=None):
-        default = default.copy() if default is not None else {}
-        # Nobody has decided on the limit of the copy
-        default.setdefault('credit_limit_amounts')
-        return super().copy(parties, default=default)
-
-    @classmethod
     @without_check_access
     def set_credit_limits(cls, company, limits):
         "Set the credit limits by id of party in the company"
