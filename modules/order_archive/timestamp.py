@@ -75,7 +75,7 @@ class Checkpoint(metaclass=PoolMeta):
                 self._stamp()
             except LedgerError as e:
                 # It is better kept without than not at all
-                self._tell(self.company, self, e)
+                self._tell(self, e)
         super()._publish()
 
     def _stamp(self):

@@ -13,8 +13,7 @@ from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import EntryErrorWithdrawError
-from .review import (
-    EvidenceMixin, _get_employee, _get_employees, _recording)
+from .review import EvidenceMixin, _get_employee, _get_employees, _recording
 
 
 class EntryError(EvidenceMixin, ModelSQL, ModelView):

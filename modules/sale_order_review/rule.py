@@ -22,8 +22,7 @@ from trytond.transaction import (
     Transaction, inactive_records, without_check_access)
 
 from .exceptions import RuleChecklistWarning, RuleError, RuleValidationError
-from .review import (
-    _count_signatories, _filter_signatories)
+from .review import _count_signatories, _filter_signatories
 from .sale import _parents
 
 
