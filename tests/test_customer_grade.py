@@ -1,13 +1,14 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 import datetime as dt
+from unittest.mock import patch
 
 from trytond.model.exceptions import (
     AccessError, DomainValidationError, RequiredValidationError,
     SQLConstraintError)
 from trytond.model.modelview import AccessButtonError
 from trytond.modules.customer_grading.exceptions import (
-    GradeAccessError, OverrideError)
+    GradeAccessError, GradingRunError, OverrideError)
 from trytond.modules.customer_grading.file import recording
 from trytond.pool import Pool
 from trytond.transaction import Transaction
@@ -515,6 +516,28 @@ class OverrideTestCase(GradingTestCase):
             {party(n).id for n in ["Acme", "Borg"]})
         self.assertEqual(
             Override.get_active(company(), 'class', day(31)), {})
+
+    @with_company
+    def test_expire_rate(self):
+        "Test a rate that is missing keeps no override in force"
+        pool = Pool()
+        Policy = pool.get('customer.service.policy')
+        assign({"Acme": 'C'}, day(-90))
+        with on(TODAY):
+            override = self.create()
+            self.click("Anna", 'approve', override)
+        get_notifications()
+        with patch.object(
+                Policy, 'apply_to',
+                side_effect=GradingRunError("No rate of gbp")):
+            self.expire(day(31))
+        self.assertEqual(override.state, 'ended')
+        self.assertEqual(current(), {"Acme": 'C'})
+        self.assertEqual(
+            {(n.label, n.description) for n in get_notifications()['karl']
+                if "effect" in n.label}, {(
+                    "Grades of 1 override(s) without effect on limits and "
+                    "terms", "No rate of gbp")})
 
     @with_company
     def test_expire_all(self):

@@ -12,6 +12,7 @@ from trytond.model import (
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import (
     employee_field, reset_employee, set_employee)
+from trytond.modules.company_department.savepoint import savepoint
 from trytond.modules.company_department.tools import (
     group_by_company, notify, per_company)
 from trytond.pool import Pool, PoolMeta
@@ -20,7 +21,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, check_access, without_check_access
 
 from . import file
-from .exceptions import GradeAccessError, OverrideError
+from .exceptions import GradeAccessError, GradingRunError, OverrideError
 from .file import CustomerMixin, get_context_company, recording
 
 AXES = [
@@ -793,8 +794,17 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
             company, axis, grades, date, source,
             override={p: o.id for p, o in overrides.items()})
         Policy = pool.get('customer.service.policy')
-        if changed:
-            Policy.apply_to(company, changed)
+        if not changed:
+            return
+        try:
+            with savepoint():
+                Policy.apply_to(company, changed)
+        except GradingRunError as e:
+            # A rate that is missing must not keep the former grade in force
+            cls._notify(
+                overrides.values(), 'tryton-warning',
+                'customer_grading.msg_notification_override_effect',
+                description=e.message)
 
     @classmethod
     def _get_former(cls, company, axis, parties):
@@ -830,13 +840,15 @@ class Override(CustomerMixin, Workflow, ModelSQL, ModelView):
         return computed
 
     @classmethod
-    def _notify(cls, overrides, icon, message_id):
+    def _notify(cls, overrides, icon, message_id, description=None):
         "Notify who requested the overrides"
         by_user = defaultdict(list)
         for override in overrides:
             if override.requested_user and override.requested_user.active:
                 by_user[override.requested_user].append(override)
-        notify(by_user, icon, message_id, lambda o: o.rec_name)
+        notify(
+            by_user, icon, message_id, lambda o: o.rec_name,
+            description=description)
 
 
 def _format_dates(override):

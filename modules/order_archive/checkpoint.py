@@ -169,7 +169,7 @@ class Checkpoint(EvidenceMixin, ModelSQL, ModelView):
             {u: [record] for u in Verification.get_auditors(
                     company or record.company)},
             'tryton-warning', 'order_archive.msg_ledger_checkpoint_failed',
-            description=str(error))
+            description=getattr(error, 'message', str(error)))
 
     @classmethod
     @without_check_access

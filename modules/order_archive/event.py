@@ -473,7 +473,7 @@ class Chain(EvidenceMixin, ModelSQL, ModelView):
                 checkpoints = Checkpoint.make([chain.company])
             except LedgerError as e:
                 cls._tell([chain], 'tryton-warning',
-                    'order_archive.msg_ledger_checkpoint_failed', str(e))
+                    'order_archive.msg_ledger_checkpoint_failed', e.message)
             else:
                 cls._tell(checkpoints, 'tryton-ok',
                     'order_archive.msg_ledger_checkpoint_made')
