@@ -525,7 +525,11 @@ class Exposure(CustomerMixin, ModelSQL, ModelView):
             },
         help="The currency of orders that has no rate today, so that the "
         "exposure is not known.")
-    usage = fields.Float("Usage", digits=(None, 4))
+    usage = fields.Float(
+        "Usage", digits=(None, 4),
+        states={
+            'invisible': ~Eval('credit_limit') | Eval('missing_rate'),
+            })
     over = fields.Boolean("Over Limit")
 
     @classmethod
