@@ -938,41 +938,6 @@ class ReviewsTestCase(ReviewTestCase):
         self.assertEqual(list(get_notifications()), ['sven'])
 
     @with_company
-    def test_merged(self):
-        "Test what was signed remains so when its customer is merged"
-        pool = Pool()
-        Party = pool.get('party.party')
-        Replace = pool.get('party.replace', type='wizard')
-        Review = pool.get('sale.review')
-        Sale = pool.get('sale.sale')
-        create_rule("Production")
-        sales = [create_sale(), create_sale()]
-        reviews = self.submit(*sales)
-        approve(get_signoff(reviews[0], "Production"), "Paul")
-        old = sales[0].party
-        for name in ["Acme Limited", "Acme Group"]:
-            party, = Party.create([{'name': name}])
-            session, _, _ = Replace.create()
-            wizard = Replace(session)
-            wizard.ask.source = old
-            wizard.ask.destination = party
-            with Transaction().set_context(_skip_warnings=True):
-                wizard.transition_replace()
-            Replace.delete(session)
-            old = party
-            # It writes by SQL
-            for cache in list(Transaction().cache.values()):
-                cache.clear()
-        self.assertEqual(Sale(sales[0].id).party, party)
-        self.assertEqual(Review.get_differences(reviews), {})
-        approve(get_signoff(reviews[1], "Production"), "Paul")
-        with as_user("Sven"):
-            Sale.confirm(Sale.browse(sales))
-        Sale.process(Sale.browse(sales))
-        self.assertEqual(
-            [s.state for s in Sale.browse(sales)], ['processing'] * 2)
-
-    @with_company
     def test_review_in_queue(self):
         "Test an order whose rule is gone while it is under review waits"
         pool = Pool()

@@ -16,8 +16,7 @@ from sql import Column
 
 from trytond import backend
 from trytond.model import fields
-from trytond.pool import Pool
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import Transaction
 
 _EMPTY = [None, False, '', []]
 
@@ -146,8 +145,7 @@ def differences(old, new):
     one of the snapshots only; the missing side is then None and the other the
     dictionary of its values. What is reviewed may have changed between them:
     a field that the new one no longer has does not differ, neither does one
-    that it has besides and which is empty. A party does not differ from the
-    one into which it was merged."""
+    that it has besides and which is empty."""
     for model in sorted(old.keys() | new.keys()):
         before, after = old.get(model, {}), new.get(model, {})
         if not (_is_lines(before) or _is_lines(after)):
@@ -165,29 +163,11 @@ def differences(old, new):
 def _differences(model, id_, before, after):
     for name, value in sorted(after.items()):
         if name in before:
-            different = (
-                before[name] != value
-                and not _is_merged(model, name, before[name], value))
+            different = before[name] != value
         else:
             different = value not in _EMPTY
         if different:
             yield model, id_, name, before.get(name), value
-
-
-def _is_merged(model, name, before, after):
-    "Return whether it is a party that was replaced by the other one"
-    pool = Pool()
-    field = pool.get(model)._fields.get(name)
-    if (getattr(field, 'model_name', None) != 'party.party'
-            or not before or not after):
-        return False
-    Party = pool.get('party.party')
-    with without_check_access():
-        parties = [Party(before), Party(after)]
-        for i, party in enumerate(parties):
-            while party.replaced_by:
-                parties[i] = party = party.replaced_by
-    return parties[0] == parties[1]
 
 
 def _is_lines(values):
