@@ -599,14 +599,15 @@ class Volume(EvidenceMixin, NumberedMixin, MovedMixin, ModelSQL, ModelView):
         Event = pool.get('order.archive.event')
         cls.lock(volumes)
         volumes = cls.browse(volumes)
-        employees = _need_employees(volumes)
-        args = []
         for volume in volumes:
             volume._need_open()
             if not any(f.state == 'filed' for f in volume.folios):
                 raise CustodyError(gettext(
                         'order_archive.msg_volume_empty',
                         volume=volume.rec_name))
+        employees = _need_employees(volumes)
+        args = []
+        for volume in volumes:
             args.extend(([volume], {
                         'state': 'bound',
                         'bound_by': employees[volume.company].id,
