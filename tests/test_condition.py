@@ -290,6 +290,7 @@ class ConditionTestCase(ReviewTestCase):
         with Transaction().set_context(_check_access=True):
             for values in [
                     {'state': 'done'}, {'origin': None},
+                    {'state': 'cancelled', 'origin': None},
                     {'to_location': location}]:
                 with self.assertRaisesRegex(ConditionError, "Drawing agreed"):
                     Move.write([move], values)

@@ -840,8 +840,8 @@ class Move(metaclass=PoolMeta):
         # A client could otherwise ship without the button, or hide the sale
         # from it
         if (external and mode == 'write'
-                and values.keys() & {'state', 'origin', 'to_location'}
-                and values.get('state') != 'cancelled'):
+                and (values.keys() & {'origin', 'to_location'}
+                    or values.get('state', 'cancelled') != 'cancelled')):
             with without_check_access():
                 cls.check_conditions(
                     [m for m in cls.browse(moves) if m.state != 'done'])
