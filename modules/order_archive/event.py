@@ -341,29 +341,27 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
         """Return whether the entries up to the number are all of the files,
         but for those of their exports"""
         table = cls.__table__()
-        cursor = Transaction().connection.cursor()
-        for sub_archives in grouped_slice(archives, PARAMETERS):
-            cursor.execute(*table.select(
-                    table.id,
-                    where=table.archive.in_([a.id for a in sub_archives])
-                    & (Coalesce(table.sequence, size + 1) > size)
-                    & (table.action != 'export'),
-                    limit=1))
-            if cursor.fetchone():
-                return False
-        return True
+        return not cls._is_followed(
+            table, archives, size, table.action != 'export')
 
     @classmethod
     def disposed(cls, archives, size):
         "Return whether a file was disposed of after the entry of the number"
         table = cls.__table__()
+        return cls._is_followed(
+            table, archives, size, table.action == 'dispose')
+
+    @classmethod
+    def _is_followed(cls, table, archives, size, where):
+        """Return whether the files have an entry after that of the number for
+        which the expression on the table holds"""
         cursor = Transaction().connection.cursor()
         for sub_archives in grouped_slice(archives, PARAMETERS):
             cursor.execute(*table.select(
                     table.id,
                     where=table.archive.in_([a.id for a in sub_archives])
                     & (Coalesce(table.sequence, size + 1) > size)
-                    & (table.action == 'dispose'),
+                    & where,
                     limit=1))
             if cursor.fetchone():
                 return True

@@ -1851,9 +1851,7 @@ def _check_present():
 
 def _get_employee(company):
     "Return the current employee of the user if it is one of the company"
-    employee = _get_user_employee()
-    if employee and employee.company == company:
-        return employee
+    return _get_employees({company})[company]
 
 
 def _get_employees(companies):
