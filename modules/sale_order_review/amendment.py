@@ -199,7 +199,7 @@ class Amendment(metaclass=PoolMeta):
         return (
             self.review_state != 'none'
             or self.sale._is_reviewed()
-            or bool(Rule.get_rules(self.sale.company, self.__name__)))
+            or Rule.has_rules(self.sale.company, self.__name__))
 
     # What is reviewed
 
@@ -884,7 +884,7 @@ class Sale(metaclass=PoolMeta):
         return (
             super()._is_reviewed()
             or (self.state in {'processing', 'done'}
-                and bool(Rule.get_rules(self.company, 'sale.amendment'))))
+                and Rule.has_rules(self.company, 'sale.amendment')))
 
 
 class Line(metaclass=PoolMeta):

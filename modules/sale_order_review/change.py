@@ -741,17 +741,6 @@ class Sale(metaclass=PoolMeta):
             }
 
     @classmethod
-    def confirm(cls, sales):
-        pool = Pool()
-        Change = pool.get('sale.change')
-        unreviewed = [
-            s for s in sales
-            if s.state == 'quotation' and s.review_state != 'approved']
-        super().confirm(sales)
-        with without_check_access():
-            Change.record_unreviewed(cls.browse(unreviewed))
-
-    @classmethod
     def _review_confirmed(cls, sales):
         pool = Pool()
         Acknowledgement = pool.get('sale.change.acknowledgement')
@@ -759,3 +748,10 @@ class Sale(metaclass=PoolMeta):
         Acknowledgement.request(
             [s for s in cls.browse(sales) if s.state != 'quotation'],
             'sale_order_review.msg_notification_confirmed')
+
+    @classmethod
+    def _traced_confirmed(cls, sales, unreviewed):
+        pool = Pool()
+        Change = pool.get('sale.change')
+        super()._traced_confirmed(sales, unreviewed)
+        Change.record_unreviewed(cls.browse(unreviewed))

@@ -813,12 +813,11 @@ class Sale(metaclass=PoolMeta):
         return unmet
 
     @classmethod
-    def confirm(cls, sales):
+    def _traced_confirmed(cls, sales, unreviewed):
         pool = Pool()
         Condition = pool.get('sale.review.condition')
-        quotations = [s for s in sales if s.state == 'quotation']
-        super().confirm(sales)
-        Condition.meet(quotations)
+        super()._traced_confirmed(sales, unreviewed)
+        Condition.meet(sales)
 
     @classmethod
     def _get_held(cls, sales):

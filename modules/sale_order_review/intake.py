@@ -3,6 +3,7 @@
 import datetime as dt
 from collections import defaultdict
 
+from sql import Cast
 from sql.aggregate import Max
 
 from trytond.i18n import gettext
@@ -286,9 +287,12 @@ class Sale(metaclass=PoolMeta):
 
     @classmethod
     @without_check_access
-    def get_intake_missing(cls, sales, moment):
+    def get_intake_missing(cls, sales, moment, traced=None):
         """Return by sale the text of what prevents it from going on at the
-        moment, which is 'quotation', 'submission' or 'confirmation'"""
+        moment, which is 'quotation', 'submission' or 'confirmation'
+
+        traced are those of the sales that may have requirements, all of them
+        by default."""
         pool = Pool()
         Configuration = pool.get('sale.configuration')
         Intake = pool.get('sale.configuration.intake')
@@ -301,6 +305,8 @@ class Sale(metaclass=PoolMeta):
         for company, c_sales in by_company.items():
             check = configuration.get_multivalue(
                 'intake_check', company=company.id)
+            if moment == 'quotation' != check:
+                continue
             configured = configuration.get_multivalue(
                 'intake_points', company=company.id) or ()
             points = [
@@ -308,11 +314,13 @@ class Sale(metaclass=PoolMeta):
                 if n in configured]
             names = {
                 s: s._get_intake_names(moment, check, points) for s in c_sales}
+            may_have = set(c_sales if traced is None else traced)
             # Hardly any order has one, which is looked for whatever is checked
             oral = {
                 r['sale'] for r in snapshots.select(
                     Requirement, {'sale', 'oral', 'confirmed_at'}, 'sale',
-                    [s.id for s in c_sales if 'oral' in names[s]])
+                    [s.id for s in c_sales
+                        if 'oral' in names[s] and s in may_have])
                 if r['oral'] and not r['confirmed_at']}
             with Transaction().set_context(company=company.id):
                 for sale in c_sales:
@@ -539,10 +547,21 @@ class Sale(metaclass=PoolMeta):
         return {p: q for p, q in cursor if q and q > 0}
 
     @classmethod
-    def _get_review_missing(cls, sales):
-        missing = super()._get_review_missing(sales)
+    def _query_traces(cls, sales):
+        pool = Pool()
+        Requirement = pool.get('sale.requirement')
+        table = Requirement.__table__()
+        return super()._query_traces(sales) + [table.select(
+                Cast(table.sale, 'VARCHAR'),
+                where=fields.SQL_OPERATORS['in'](
+                    table.sale, [s.id for s in sales]))]
+
+    @classmethod
+    def _get_review_missing(cls, sales, traced):
+        missing = super()._get_review_missing(sales, traced)
         intake = cls.get_intake_missing(
-            [s for s in sales if s.state == 'quotation'], 'confirmation')
+            [s for s in sales if s.state == 'quotation'], 'confirmation',
+            traced)
         for sale, text in intake.items():
             missing.setdefault(sale, []).append(text)
         return missing

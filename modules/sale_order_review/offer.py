@@ -59,7 +59,7 @@ class Sale(metaclass=PoolMeta):
                 and s.review_state != 'released']
         # What is printed would not be what is checked
         cls._check_history(offers)
-        missing = cls._get_unreviewed(offers)
+        missing = cls._get_unreviewed(offers, offers)
         for sale, texts in Condition.get_open(
                 offers, 'confirm', [('payment_term', '!=', None)]).items():
             missing.setdefault(sale, []).extend(texts)

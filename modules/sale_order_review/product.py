@@ -9,7 +9,7 @@ class Template(metaclass=PoolMeta):
     __name__ = 'product.template'
 
     customised = fields.Boolean(
-        "Customised",
+        "Customised", loading='lazy',
         states={
             'invisible': ~Eval('salable', False),
             },

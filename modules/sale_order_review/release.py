@@ -786,7 +786,7 @@ class Sale(ReleasedMixin, metaclass=PoolMeta):
     def plan_releases(cls, sales):
         """Return the plans of the reviews that are bypassed and by sale the
         list of texts of what they miss"""
-        return cls.plan_reviews(sales), cls._get_review_missing(sales)
+        return cls.plan_reviews(sales), cls._get_review_missing(sales, sales)
 
     @classmethod
     def get_release_held(cls, plans):

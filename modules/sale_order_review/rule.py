@@ -26,6 +26,12 @@ from .review import _count_signatories, _filter_signatories
 from .sale import _parents
 
 
+def _is_between(value, minimum, maximum):
+    return (
+        (minimum is None or value >= minimum)
+        and (maximum is None or value <= maximum))
+
+
 class Rule(
         sequence_ordered(), DeactivableMixin, MatchMixin, ModelSQL,
         ModelView):
@@ -457,22 +463,30 @@ class Rule(
     @classmethod
     def get_rules(cls, company, subject):
         """Return the active rules of the company for the name of the model
-        that is reviewed, in the order in which the departments sign.
+        that is reviewed, in the order in which the departments sign"""
+        return [cls(**values) for values in cls._get_rows(company, subject)]
 
-        Their criteria are set, so that no rule is read to find that it does
-        not apply."""
+    @classmethod
+    def has_rules(cls, company, subject):
+        "Return whether the company has rules for the name of the model"
+        return bool(cls._get_rows(company, subject))
+
+    @classmethod
+    def _get_rows(cls, company, subject):
+        """Return as get_rules the criteria of the rules, so that no rule is
+        read to find that it does not apply"""
         key = (company.id, subject)
-        rules = cls._rules_cache.get(key)
-        if rules is None:
+        rows = cls._rules_cache.get(key)
+        if rows is None:
             names = [*cls.criteria(), 'condition']
             with without_check_access():
-                rules = cls.search_read([
+                rows = cls.search_read([
                         ('company', '=', company.id),
                         ('subjects', 'in', subject),
                         ('active', '=', True),
                         ], fields_names=names)
-            cls._rules_cache.set(key, rules)
-        return [cls(**values) for values in rules]
+            cls._rules_cache.set(key, rows)
+        return rows
 
     @classmethod
     def criteria(cls):
@@ -526,15 +540,22 @@ class Rule(
         for record in records:
             by_company[record.company].append(record)
         for company, records in by_company.items():
-            rules = cls.get_rules(company, subject or records[0].__name__)
-            if not rules:
+            rows = cls._get_rows(company, subject or records[0].__name__)
+            if not rows:
                 matching.update((r, []) for r in records)
                 values.update((r, {}) for r in records)
                 continue
             with Transaction().set_context(company=company.id):
-                c_values, c_failed = cls.get_values(records, rules)
+                c_values, c_failed = cls.get_values(records, rows)
                 values.update(c_values)
                 failed.update(c_failed)
+                # Most have an amount and are not for any of the records
+                amounts = {v.get('amount') for v in c_values.values()}
+                rules = [
+                    cls(**r) for r in rows
+                    if any(_is_between(
+                            a, r['minimum_amount'], r['maximum_amount'])
+                        for a in amounts)]
                 for record in c_values:
                     try:
                         ids = [
@@ -549,17 +570,15 @@ class Rule(
         return matching, failed, values
 
     @classmethod
-    def get_values(cls, records, rules):
-        """Return by record of a model the values of the criteria that the
-        rules use, and by record whose values cannot be found the text that
-        says why"""
+    def get_values(cls, records, rows):
+        """Return by record of a model the values of the criteria that are set
+        in the rows, dictionaries of rules, and by record whose values cannot
+        be found the text that says why"""
         names = {
             value for name, value in cls.criteria().items()
             # Not in {None, False}, which holds 0
             if any(
-                getattr(r, name) is not None
-                and getattr(r, name) is not False
-                for r in rules)}
+                r[name] is not None and r[name] is not False for r in rows)}
         Model = records[0].__class__
         try:
             return Model.get_review_values(records, sorted(names)), {}
@@ -568,7 +587,7 @@ class Rule(
                 # Only the record that fails is held
                 values, failed = {}, {}
                 for record in records:
-                    r_values, r_failed = cls.get_values([record], rules)
+                    r_values, r_failed = cls.get_values([record], rows)
                     values.update(r_values)
                     failed.update(r_failed)
                 return values, failed
@@ -582,12 +601,9 @@ class Rule(
 
     def match(self, pattern, match_none=False):
         pattern = pattern.copy()
-        amount = pattern.pop('amount', None)
-        if (self.minimum_amount is not None
-                and amount < self.minimum_amount):
-            return False
-        if (self.maximum_amount is not None
-                and amount > self.maximum_amount):
+        if not _is_between(
+                pattern.pop('amount', None),
+                self.minimum_amount, self.maximum_amount):
             return False
         margin = pattern.pop('margin', None)
         if (self.maximum_margin is not None

@@ -4,6 +4,7 @@ import datetime as dt
 from collections import defaultdict
 from decimal import Decimal
 
+from sql import Union
 from sql.aggregate import Min
 
 from trytond.i18n import gettext
@@ -471,10 +472,36 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
 
     @classmethod
     def _get_review_amount(cls, sales):
-        # Every order is quoted and confirmed with it, also if no rule applies
+        # Every order is quoted and confirmed with it, also if no rule applies:
+        # nothing is read for it that is not needed
+        pool = Pool()
+        Company = pool.get('company.company')
+        Line = pool.get('sale.line')
+        cursor = Transaction().connection.cursor()
+        company, line, sale = (
+            M.__table__() for M in [Company, Line, cls])
+        amounts, foreign = defaultdict(Decimal), set()
+        by_id = {s.id: s for s in sales}
+        cursor.execute(*line
+            .join(sale, condition=line.sale == sale.id)
+            .join(company, condition=sale.company == company.id)
+            .select(
+                sale.id, sale.currency != company.currency,
+                snapshots.column(Line, line, 'quantity'),
+                snapshots.column(Line, line, 'unit_price'),
+                where=(line.type == 'line')
+                & fields.SQL_OPERATORS['in'](sale.id, list(by_id))))
+        for id_, is_foreign, quantity, unit_price in cursor:
+            record = by_id[id_]
+            amounts[record] += record._review_line_amount({
+                    'quantity': quantity,
+                    'unit_price': unit_price,
+                    })
+            if is_foreign:
+                foreign.add(record)
         return {
-            s: s._review_company_amount(a)
-            for s, a in cls.get_review_untaxed_amounts(sales).items()}
+            s: s._review_company_amount(amounts[s])
+            if s in foreign else amounts[s] for s in sales}
 
     @classmethod
     def _get_review_margin(cls, sales):
@@ -674,19 +701,23 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         return customers
 
     @classmethod
-    def check_review(cls, sales):
+    def check_review(cls, sales, traced=None):
         """Check that the sales that need a review have been approved, or
         released, as they are, and raise ReviewRequiredError with all that is
         missing
 
-        Return the releases without which sales cannot be confirmed."""
+        traced are those of the sales that have traces, looked for if they are
+        not given. Return the releases without which sales cannot be
+        confirmed."""
         pool = Pool()
         Release = pool.get('sale.review.release')
-        missing = cls._get_review_missing(sales)
+        if traced is None:
+            traced = cls._get_traced(sales)
+        missing = cls._get_review_missing(sales, traced)
         contents = cls.get_review_snapshots(list(missing))
         missing, releases = Release.release_missing(missing, {
                 s: snapshots.dumps(c) for s, c in contents.items()})
-        for sale, texts in cls._get_unmet(sales).items():
+        for sale, texts in cls._get_unmet(traced).items():
             missing.setdefault(sale, []).extend(texts)
         if missing:
             raise ReviewRequiredError(
@@ -694,10 +725,37 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         return releases
 
     @classmethod
-    def _get_review_missing(cls, sales):
-        "Return by sale the list of texts of what its review misses"
+    def _get_traced(cls, sales):
+        """Return the sales that have rounds of review, releases or else of the
+        review, of which hardly any has one to which no rule applies"""
+        if not sales:
+            return []
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*Union(*cls._query_traces(sales), all_=True))
+        found = {key for key, in cursor}
+        return [s for s in sales if str(s) in found or str(s.id) in found]
+
+    @classmethod
+    def _query_traces(cls, sales):
+        """Return the queries of the sales that have traces, each of their ids
+        or references as text"""
+        pool = Pool()
+        origins = list(map(str, sales))
+        queries = []
+        for name in ['sale.review', 'sale.review.release']:
+            table = pool.get(name).__table__()
+            queries.append(table.select(
+                    table.origin,
+                    where=fields.SQL_OPERATORS['in'](table.origin, origins)))
+        return queries
+
+    @classmethod
+    def _get_review_missing(cls, sales, traced):
+        """Return by sale the list of texts of what its review misses
+
+        traced are those of the sales that may have traces."""
         cls._check_history(sales)
-        return cls._get_unreviewed(sales)
+        return cls._get_unreviewed(sales, traced)
 
     @classmethod
     def _get_unmet(cls, sales):
@@ -706,10 +764,10 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         return {}
 
     @classmethod
-    def _get_unreviewed(cls, sales):
+    def _get_unreviewed(cls, sales, traced):
         """Return as _get_review_missing the sales that must be reviewed and
         are not approved as they are"""
-        matching, failed = cls._get_review_rules(sales)
+        matching, failed = cls._get_review_rules(sales, traced)
         missing = cls._get_unapproved({
                 s: rules for s, rules in matching.items()
                 if rules or s.review_state == 'open'})
@@ -717,14 +775,14 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         return missing
 
     @classmethod
-    def _get_review_rules(cls, sales):
+    def _get_review_rules(cls, sales, traced):
         """Return as Rule.get_matching the rules by which the sales must be
         reviewed, also those that a release to be caught up with bypassed"""
         pool = Pool()
         Release = pool.get('sale.review.release')
         Rule = pool.get('sale.review.rule')
         matching, failed = Rule.get_matching(sales)
-        for sale, reasons in Release.get_owed(sales).items():
+        for sale, reasons in Release.get_owed(traced).items():
             if sale in matching:
                 matching[sale] = list(dict.fromkeys([
                             *matching[sale], *(r for r, _ in reasons)]))
@@ -785,7 +843,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         pool = Pool()
         Review = pool.get('sale.review')
         sales = [s for s in sales if not s._is_released()]
-        matching, failed = cls._get_review_rules(sales)
+        matching, failed = cls._get_review_rules(sales, sales)
         # Held until the rule is mended: confirm says which one it is
         matching.update(dict.fromkeys(failed, True))
         required = [s for s, rules in matching.items() if rules]
@@ -847,7 +905,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         pool = Pool()
         Rule = pool.get('sale.review.rule')
         return (self.review_state != 'none'
-            or bool(Rule.get_rules(self.company, self.__name__)))
+            or Rule.has_rules(self.company, self.__name__))
 
     @classmethod
     def _lock_review(cls, sales):
@@ -946,24 +1004,33 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         with without_check_access():
             cls._check_history(sales)
             quotations = cls.browse(quotations)
-            releases = cls.check_review(quotations)
+            traced = cls._get_traced(quotations)
+            releases = cls.check_review(quotations, traced)
             released = [r.origin for r in releases]
             reviewed = [
                 s for s in quotations
                 if s.review_state == 'approved' or s in released]
+            unreviewed = [s for s in traced if s.review_state != 'approved']
             if releases:
                 Release.use(releases, cls.plan_reviews(released))
             # No rule applies any more
             cls._set_review_state(
                 [s for s in quotations if s.review_state == 'required'])
         super().confirm(sales)
-        if reviewed:
-            with without_check_access():
+        with without_check_access():
+            if reviewed:
                 cls._review_confirmed(reviewed)
+            if traced:
+                cls._traced_confirmed(traced, unreviewed)
 
     @classmethod
     def _review_confirmed(cls, sales):
         "Let follow what the confirmation of reviewed sales entails"
+
+    @classmethod
+    def _traced_confirmed(cls, sales, unreviewed):
+        """Let follow what the confirmation of the sales that have traces
+        entails, of which unreviewed had no approval"""
 
     @classmethod
     def process(cls, sales):
@@ -1008,7 +1075,7 @@ class Line(ReviewedMixin, metaclass=PoolMeta):
     __name__ = 'sale.line'
 
     customised = fields.Boolean(
-        "Customised",
+        "Customised", loading='lazy',
         states={
             'invisible': Eval('type') != 'line',
             'readonly': Eval('sale_state') != 'draft',

@@ -150,17 +150,20 @@ class Trial(ModelSQL, ModelView):
         Rule = pool.get('sale.review.rule')
         Sale = pool.get('sale.sale')
         rules = Rule.browse([t.rule.id for t in trials])
+        rows = {
+            r['id']: r for r in Rule.read(
+                [r.id for r in rules], list(Rule.criteria()))}
         weeks = [Counter() for _ in trials]
         for ids in grouped_slice(sales, _SLICE):
             orders = Sale.browse(list(ids))
-            values, unknown = Rule.get_values(orders, rules)
+            values, unknown = Rule.get_values(orders, list(rows.values()))
             results = []
             for trial, rule, count in zip(trials, rules, weeks):
                 r_values, r_unknown = values, {}
                 if unknown:
                     # What the other rules use may be what is missing
                     r_values, r_unknown = Rule.get_values(
-                        list(unknown), [rule])
+                        list(unknown), [rows[rule.id]])
                     r_values = {**values, **r_values}
                 for order in orders:
                     # Each rule alone, as one that fails hides no other
