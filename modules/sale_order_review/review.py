@@ -639,7 +639,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         'sale.review.rule', "Rule", readonly=True, ondelete='RESTRICT')
     name = fields.Char("Name", required=True, readonly=True)
     reason = fields.Char(
-        "Why", readonly=True,
+        "Why", readonly=True, loading='lazy',
         help="Why the department must sign.")
     department = fields.Many2One(
         'company.department', "Department", required=True, readonly=True,
@@ -648,7 +648,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
     signatories = fields.Selection(
         'get_signatories', "Signatories", required=True, readonly=True)
     number = fields.Integer(
-        "Number of Signatories", readonly=True,
+        "Number of Signatories", readonly=True, loading='lazy',
         states={
             'invisible': Eval('signatories') != 'number',
             })
@@ -656,7 +656,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         "Segregated", readonly=True,
         help="Who requested the review or entered the order cannot sign.")
     imposes_payment = fields.Boolean(
-        "May Impose Payment Terms", readonly=True,
+        "May Impose Payment Terms", readonly=True, loading='lazy',
         help="The department can impose a payment term, or an amount to be "
         "paid ahead, as a condition.")
     aspects = fields.MultiSelection(
@@ -665,7 +665,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         "next round.\n"
         "Empty for all.")
     working_days = fields.Integer(
-        "Working Days", required=True, readonly=True,
+        "Working Days", required=True, readonly=True, loading='lazy',
         help="The number of working days to sign.")
     pending_at = fields.DateTime(
         "Pending Since", readonly=True,
@@ -678,7 +678,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             'invisible': ~Eval('deadline'),
             })
     closed_at = fields.DateTime(
-        "Closed At", readonly=True,
+        "Closed At", readonly=True, loading='lazy',
         states={
             'invisible': ~Eval('closed_at'),
             })
@@ -689,7 +689,7 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
         "1 to the head of the department, 2 to that of its parent.")
     carried_from = fields.Many2One(
         'sale.review.signoff', "Carried From", readonly=True,
-        ondelete='RESTRICT',
+        ondelete='RESTRICT', loading='lazy',
         states={
             'invisible': ~Eval('carried_from'),
             },
