@@ -552,9 +552,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         for sale in sales:
             for line in sale._review_lines:
                 if line.product and line.quantity > 0:
-                    key = (
-                        sale.currency.id, sale._review_date, line.unit.id,
-                        line.quantity)
+                    key = sale.currency.id, sale._review_date, line.unit.id
                     lines[key].append((sale, line))
         products = {
             p.id: p for p in Product.browse(list({
@@ -562,19 +560,19 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                         for _, l in ls}))}
         discounts = dict.fromkeys(sales)
         totals = defaultdict(Decimal)
-        for (currency, date, unit, quantity), s_lines in lines.items():
+        for (currency, date, unit), s_lines in lines.items():
             with Transaction().set_context(
                     currency=currency, sale_date=date, uom=unit,
                     price_list=None, customer=None, taxes=None):
+                # What is given for the quantity is a discount too
                 prices = Product.get_sale_price(
-                    list({products[l.product.id] for _, l in s_lines}),
-                    quantity)
+                    list({products[l.product.id] for _, l in s_lines}))
             for sale, line in s_lines:
                 if price := prices[line.product.id]:
                     rate = (price - line.unit_price) / price
                     if discounts[sale] is None or discounts[sale] < rate:
                         discounts[sale] = rate
-                    totals[sale] += price * Decimal(str(quantity))
+                    totals[sale] += price * Decimal(str(line.quantity))
         # Also what is given away on other lines
         for sale, total in totals.items():
             amount = sum(
