@@ -203,7 +203,10 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
         for Model, id_, line, name, before, after in differences:
             if name:
                 if (Model, name) not in labels:
-                    labels[Model, name] = Model.__names__(name)['field']
+                    # Unlike __names__ it has them cached
+                    with without_check_access():
+                        labels[Model, name] = Model.fields_get(
+                            [name])[name]['string']
                 values = {
                     'field': labels[Model, name],
                     'old': cls._format(names, Model, name, before),
