@@ -472,11 +472,9 @@ class ClassReview(metaclass=PoolMeta):
 
     @classmethod
     def _get_customised(cls, sales):
-        return {
-            s: any(
-                l.customised or (l.product and l.product.template.customised)
-                for l in s.lines)
-            for s in sales}
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        return Sale.get_customised(sales)
 
 
 class Requirement(sequence_ordered(), ModelSQL, ModelView):

@@ -597,11 +597,28 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
 
     @classmethod
     def _get_review_customised(cls, sales):
-        return {
-            s: any(
-                l.customised or (l.product and l.product.template.customised)
-                for l in s._review_lines)
-            for s in sales}
+        return cls.get_customised(sales)
+
+    @classmethod
+    def get_customised(cls, sales):
+        "Return by sale whether any of its lines or their products is so"
+        pool = Pool()
+        Line = pool.get('sale.line')
+        Product = pool.get('product.product')
+        Template = pool.get('product.template')
+        cursor = Transaction().connection.cursor()
+        line, product, template = (
+            M.__table__() for M in [Line, Product, Template])
+        cursor.execute(*line
+            .join(product, 'LEFT', condition=line.product == product.id)
+            .join(template, 'LEFT', condition=product.template == template.id)
+            .select(line.sale,
+                where=(line.type == 'line')
+                & (line.customised | template.customised)
+                & fields.SQL_OPERATORS['in'](
+                    line.sale, [s.id for s in sales])))
+        customised = {id_ for id_, in cursor}
+        return {s: s.id in customised for s in sales}
 
     @classmethod
     def _get_review_party(cls, sales):
