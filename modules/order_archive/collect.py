@@ -17,19 +17,19 @@ from sql.operators import Concat, Equal
 from trytond.backend import DatabaseOperationalError
 from trytond.i18n import gettext
 from trytond.model import Exclude, Index, ModelSQL, ModelView, fields
+from trytond.modules.company_department.savepoint import savepoint
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice
 from trytond.transaction import (
     Transaction, TransactionError, without_check_access)
 
-from .archive import _insert, _search_boolean
+from .archive import _OPEN, _insert, _search_boolean
 from .exceptions import ArchiveError
 from .retention import SecretMixin, _allow
 from .storage import get_keeper
 
 logger = logging.getLogger(__name__)
-_COLLECTING = ['collecting', 'complete']
 # Closed, but what comes later goes into a supplement
 _CLOSED = ['archived', 'due']
 # Collected by the scheduled task only: each message would be a document
@@ -56,28 +56,14 @@ _MOVE = [
 @contextmanager
 def _undoing():
     "Undo what is done and stored within if it raises an exception"
-    transaction = Transaction()
-    cursor = transaction.connection.cursor()
-    count = len(transaction.tasks)
     keeper = get_keeper()
     stored = len(keeper.paths)
-    cursor.execute('SAVEPOINT order_archive')
     try:
-        yield
+        with savepoint():
+            yield
     except Exception:
-        cursor.execute('ROLLBACK TO SAVEPOINT order_archive')
-        del transaction.tasks[count:]
         keeper.remove(stored)
-        for models in transaction.cache.values():
-            for records in models.values():
-                records.clear()
-        # Forget also what the instances hold
-        transaction.counter += 1
-        # As the task that seals may be gone
-        transaction.create_records.pop('order.archive.event', None)
         raise
-    finally:
-        cursor.execute('RELEASE SAVEPOINT order_archive')
 
 
 def _digest(value):
@@ -101,11 +87,11 @@ class Archive(metaclass=PoolMeta):
             Index(
                 t,
                 (t.collected_at, Index.Range()),
-                where=t.state.in_(_COLLECTING)))
+                where=t.state.in_(_OPEN)))
         cls._related = None
         cls._buttons.update({
                 'collect': {
-                    'invisible': ~Eval('state').in_(_COLLECTING),
+                    'invisible': ~Eval('state').in_(_OPEN),
                     'icon': 'tryton-refresh',
                     'depends': ['state'],
                     },
@@ -421,13 +407,13 @@ class Archive(metaclass=PoolMeta):
         # That which takes documents is the last one of its order
         for archive in cls.search([
                     ('sale', 'in', list(set.union(*sales.values()))),
-                    ('state', 'in', _COLLECTING + _CLOSED),
+                    ('state', 'in', _OPEN + _CLOSED),
                     ], order=[('id', 'ASC')]) if sales else []:
             archives[archive.sale.id] = archive
         owners = {
             f'{name},{id_}': [
                 archives[s] for s in sorted(r_sales) if s in archives
-                and (archives[s].state in _COLLECTING or name not in _SHARED)]
+                and (archives[s].state in _OPEN or name not in _SHARED)]
             for (name, id_), r_sales in sales.items()}
         return {r: a for r, a in owners.items() if a}
 
@@ -613,7 +599,7 @@ class Archive(metaclass=PoolMeta):
         Collection = pool.get('order.archive.collection')
         with without_check_access():
             archives = [
-                a for a in cls.browse(archives) if a.state in _COLLECTING]
+                a for a in cls.browse(archives) if a.state in _OPEN]
             if archives:
                 Collection.create([{
                             'archive': a.id,
@@ -644,7 +630,7 @@ class Archive(metaclass=PoolMeta):
             where &= table.company == company
         cursor.execute(*table.select(
                 table.id,
-                where=where & table.state.in_(_COLLECTING)
+                where=where & table.state.in_(_OPEN)
                 & ((table.collected_at < yesterday)
                     | (table.collected_at == Null))))
         due = [id_ for id_, in cursor]
@@ -652,7 +638,7 @@ class Archive(metaclass=PoolMeta):
             Collection.create([{'archive': i} for i in due])
         cursor.execute(*table.select(
                 table.id,
-                where=where & table.state.in_(_COLLECTING + _CLOSED)
+                where=where & table.state.in_(_OPEN + _CLOSED)
                 & table.id.in_(pending.select(
                         pending.archive,
                         where=pending.dismissed_at == Null)),
@@ -686,7 +672,7 @@ class Archive(metaclass=PoolMeta):
 
     @classmethod
     def _collect(cls, ids, names):
-        archives = [a for a in cls.browse(ids) if a.state in _COLLECTING]
+        archives = [a for a in cls.browse(ids) if a.state in _OPEN]
         archives.extend(cls._supplement(
                 [a for a in cls.browse(ids) if a.state in _CLOSED], names))
         if not archives:
