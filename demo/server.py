@@ -203,7 +203,7 @@ root = {self.client}
 [session]
 timeout = {8 * 60 * 60}
 [bus]
-allow_subscribe = True
+allow_subscribe = {worker}
 [queue]
 worker = {worker}
 ''', encoding='utf-8')

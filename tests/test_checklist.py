@@ -288,6 +288,8 @@ class ChecklistTestCase(ReviewTestCase):
                 signoff = get_signoff(Sale(sale.id).review, "Production")
                 self.assertEqual(signoff.state, state)
                 self.assertEqual(len(signoff.carried_answers), number)
+                self.assertEqual(
+                    len(signoff.carried_decisions), number and 1)
         self.assertEqual(
             [a.question for a in signoff.answers], ["B", "C"])
 

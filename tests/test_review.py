@@ -127,6 +127,8 @@ class ReviewsTestCase(ReviewTestCase):
             json.loads(review.snapshot)['sale.sale']['party'], sale.party.id)
         for clause in [
                 ('rec_name', '=', review.number),
+                ('rec_name', 'ilike', f'%{sale.number}%'),
+                ('rec_name', 'ilike', 'acm%'),
                 ('party', '=', sale.party.id),
                 ('party.name', '=', "Acme"),
                 ]:
@@ -493,14 +495,29 @@ class ReviewsTestCase(ReviewTestCase):
         names = [
             'rec_name', 'party', 'party.rec_name', 'currency',
             'untaxed_amount', 'round', 'state:string', 'responsible']
+        more = [
+            'sale', 'sale.rec_name', 'department', 'department.rec_name',
+            'state']
         states = dict(Signoff.state.selection)
         with as_user("Frida"):
-            rows = {
-                r['id']: r
-                for r in Signoff.read([s.id for s in signoffs], names)}
+            ids = [s.id for s in signoffs]
+            rows = {r['id']: r for r in Signoff.read(ids, names)}
+            all_rows = {r['id']: r for r in Signoff.read(ids, names + more)}
             for signoff in signoffs:
                 review, sale = signoff.review, signoff.sale
+                department = signoff.department
                 with self.subTest(signoff=signoff.rec_name):
+                    self.assertEqual(all_rows[signoff.id], {
+                            **rows[signoff.id],
+                            'sale': sale.id,
+                            'sale.': {
+                                'id': sale.id, 'rec_name': sale.rec_name},
+                            'department': department.id,
+                            'department.': {
+                                'id': department.id,
+                                'rec_name': department.rec_name},
+                            'state': signoff.state,
+                            })
                     self.assertEqual(rows[signoff.id], {
                             'id': signoff.id,
                             'rec_name': (

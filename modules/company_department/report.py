@@ -119,6 +119,10 @@ class Texts:
         # What has been formatted already
         self.labels, self.texts, self.choices = {}, {}, {}
 
+    @property
+    def _timezone(self):
+        return self.company.timezone if self.company else None
+
     def get_context(self):
         "Return what the template uses"
         pool = Pool()
@@ -134,7 +138,8 @@ class Texts:
                             for i in (party.identifiers if party else []))])),
             'printed': gettext('company_department.msg_report_printed',
                 date=self.format(dt.datetime.now()),
-                user=User(Transaction().user).rec_name),
+                user=User(Transaction().user).rec_name,
+                timezone=self._timezone or 'UTC'),
             'get_label': self.get_label,
             'get_text': self.get_text,
             'fields': self.fields,
@@ -234,9 +239,8 @@ class Texts:
         elif isinstance(value, Model):
             return value.rec_name
         elif isinstance(value, dt.datetime):
-            timezone = self.company.timezone if self.company else None
             return self.Report.format_datetime(
-                value, self.lang, timezone=timezone)
+                value, self.lang, timezone=self._timezone)
         elif isinstance(value, dt.date):
             return self.Report.format_date(value, self.lang)
         elif isinstance(value, Decimal):

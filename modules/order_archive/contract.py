@@ -1927,7 +1927,11 @@ class Sale(metaclass=PoolMeta):
         super().__setup__()
         cls._buttons.update({
                 'create_contract': {
-                    'invisible': Eval('state').in_(['draft', 'cancelled']),
+                    # It takes the place of those that others need
+                    'invisible': (
+                        Eval('state').in_(['draft', 'cancelled'])
+                        | ~Id('order_archive', 'group_contract').in_(
+                            Eval('context', {}).get('groups', []))),
                     'icon': 'tryton-create',
                     'depends': ['state'],
                     },

@@ -6,6 +6,7 @@ from collections import defaultdict
 from sql import Cast
 from sql.aggregate import Max
 
+from trytond.cache import Cache
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.company.model import CompanyValueMixin
@@ -104,10 +105,32 @@ class ConfigurationIntake(CompanyValueMixin, ModelSQL):
     intake_check = intake_check
     entry_days = entry_days
     quantity_factor = quantity_factor
+    _settings_cache = Cache('sale.configuration.intake', context=False)
 
     @classmethod
     def default_intake_check(cls):
         return 'submission'
+
+    @classmethod
+    def get_settings(cls, company):
+        """Return by name what is configured for the company.
+
+        Every order is quoted and confirmed with it."""
+        pool = Pool()
+        Configuration = pool.get('sale.configuration')
+        settings = cls._settings_cache.get(company.id)
+        if settings is None:
+            configuration = Configuration(1)
+            settings = {
+                n: configuration.get_multivalue(n, company=company.id)
+                for n in ['intake_check', 'intake_points', 'quantity_factor']}
+            cls._settings_cache.set(company.id, settings)
+        return settings
+
+    @classmethod
+    def on_modification(cls, mode, records, field_names=None):
+        super().on_modification(mode, records, field_names=field_names)
+        cls._settings_cache.clear()
 
 
 class Sale(metaclass=PoolMeta):
@@ -294,21 +317,18 @@ class Sale(metaclass=PoolMeta):
         traced are those of the sales that may have requirements, all of them
         by default."""
         pool = Pool()
-        Configuration = pool.get('sale.configuration')
         Intake = pool.get('sale.configuration.intake')
         Requirement = pool.get('sale.requirement')
         by_company = defaultdict(list)
         for sale in cls.browse(sales):
             by_company[sale.company].append(sale)
         missing = {}
-        configuration = Configuration(1)
         for company, c_sales in by_company.items():
-            check = configuration.get_multivalue(
-                'intake_check', company=company.id)
+            settings = Intake.get_settings(company)
+            check = settings['intake_check']
             if moment == 'quotation' != check:
                 continue
-            configured = configuration.get_multivalue(
-                'intake_points', company=company.id) or ()
+            configured = settings['intake_points'] or ()
             points = [
                 n for n, _ in Intake.intake_points.selection
                 if n in configured]
@@ -490,16 +510,14 @@ class Sale(metaclass=PoolMeta):
     def _check_quantities(cls, sales):
         "Warn of quantities that are unusual for their products"
         pool = Pool()
-        Configuration = pool.get('sale.configuration')
+        Intake = pool.get('sale.configuration.intake')
         Warning = pool.get('res.user.warning')
-        configuration = Configuration(1)
         by_company = defaultdict(list)
         for sale in sales:
             by_company[sale.company].append(sale)
         unusual = {}
         for company, c_sales in by_company.items():
-            factor = configuration.get_multivalue(
-                'quantity_factor', company=company.id)
+            factor = Intake.get_settings(company)['quantity_factor']
             if not factor:
                 continue
             lines = [

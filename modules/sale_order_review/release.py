@@ -11,7 +11,7 @@ from trytond.model.exceptions import AccessError
 from trytond.modules.company_department.tools import group_by_company
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Bool, Date, Eval, If, TimeDelta
+from trytond.pyson import Bool, Date, Eval, Id, If, TimeDelta
 from trytond.report import Report
 from trytond.transaction import (
     Transaction, inactive_records, without_check_access)
@@ -23,6 +23,9 @@ from .review import (
     EvidenceMixin, _check_present, _get_employee, _get_excluded, _read_target,
     _recording)
 
+# The button takes the place of those that others need
+_releases = Id('sale_order_review', 'group_review_release').in_(
+    Eval('context', {}).get('groups', []))
 review_release_validity = fields.TimeDelta(
     "Emergency Release",
     domain=['OR',
@@ -744,7 +747,8 @@ class Sale(ReleasedMixin, metaclass=PoolMeta):
                     'invisible': (
                         (Eval('state') != 'quotation')
                         | ~Eval('review_state').in_(['required', 'open'])
-                        | Eval('released', False)),
+                        | Eval('released', False)
+                        | ~_releases),
                     'icon': 'tryton-warning',
                     'depends': ['state', 'review_state', 'released'],
                     },
@@ -824,7 +828,8 @@ class Amendment(ReleasedMixin, metaclass=PoolMeta):
                 'release_review': {
                     'invisible': (
                         (Eval('state') != 'draft')
-                        | (Eval('review_state') == 'approved')),
+                        | (Eval('review_state') == 'approved')
+                        | ~_releases),
                     'icon': 'tryton-warning',
                     'depends': ['state', 'review_state'],
                     },

@@ -240,7 +240,15 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def search_rec_name(cls, name, clause):
-        return [('number', *clause[1:])]
+        _, operator, *_ = clause
+        bool_op = 'OR'
+        if operator.startswith('!') or operator.startswith('not '):
+            bool_op = 'AND'
+        return [bool_op,
+            ('number', *clause[1:]),
+            ('sale.rec_name', *clause[1:]),
+            ('sale.party.rec_name', *clause[1:]),
+            ]
 
     @classmethod
     def get_sale_field(cls, reviews, names):
@@ -751,9 +759,20 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 },
             depends={'answer_types'},
             help="The answers of the sign-off from which it is carried."),
-        'get_carried_answers')
+        'get_carried')
     decisions = fields.One2Many(
-        'sale.review.decision', 'signoff', "Decisions", readonly=True)
+        'sale.review.decision', 'signoff', "Decisions", readonly=True,
+        states={
+            'invisible': Bool(Eval('carried_from')),
+            })
+    carried_decisions = fields.Function(
+        fields.Many2Many(
+            'sale.review.decision', None, None, "Carried Decisions",
+            readonly=True,
+            states={
+                'invisible': ~Eval('carried_from'),
+                }),
+        'get_carried')
     responsible = fields.Function(
         fields.Char("Responsible", help="Who can sign or has signed."),
         'get_responsible')
@@ -817,17 +836,20 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def read(cls, ids, fields_names):
-        if 'state:string' not in fields_names:
+        if not {
+                'rec_name', 'sale.rec_name', 'department.rec_name', 'state',
+                'state:string'} <= set(fields_names):
             return super().read(ids, fields_names)
-        # Name the states at once and not of each of the rows again
-        names = {'state', *fields_names} - {'state:string'}
-        rows = super().read(ids, list(names))
+        # The list of the client asks for all of them: name states at once and
+        # not for each of the rows, and the records that make the name once
+        rows = super().read(ids, list(
+                set(fields_names) - {'rec_name', 'state:string'}))
         selection = cls.state.get_selection(cls, 'state', None)
         for row in rows:
+            row['rec_name'] = cls._format_rec_name(
+                row['sale.']['rec_name'], row['department.']['rec_name'])
             row['state:string'] = cls.state.get_selection_string(
                 selection, row['state'])
-            if 'state' not in fields_names:
-                del row['state']
         return rows
 
     @classmethod
@@ -868,9 +890,11 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             types[answer.signoff.id].add(answer.answer_type)
         return {i: tuple(sorted(types[g])) for i, g in given.items()}
 
-    def get_carried_answers(self, name):
+    def get_carried(self, name):
+        "Return the ids of what was given to the sign-off that still holds"
         if self.carried_from:
-            return [a.id for a in self.carried_from.answers]
+            name = name.removeprefix('carried_')
+            return [r.id for r in getattr(self.carried_from, name)]
         return []
 
     @classmethod
@@ -927,8 +951,13 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
             d['id']: d['rec_name'] for d in Department.read(
                 list({r['department'] for r in rows}), ['rec_name'])}
         return {
-            r['id']: f"{sales[r['sale']]} – {departments[r['department']]}"
+            r['id']: cls._format_rec_name(
+                sales[r['sale']], departments[r['department']])
             for r in rows}
+
+    @classmethod
+    def _format_rec_name(cls, sale, department):
+        return f'{sale} – {department}'
 
     @classmethod
     def search_rec_name(cls, name, clause):
