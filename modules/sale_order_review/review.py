@@ -15,6 +15,7 @@ from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool
 from trytond.pyson import Bool, Date, Eval, If
 from trytond.report import Report
+from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
 from . import snapshot as snapshots
@@ -416,6 +417,9 @@ class Review(Workflow, EvidenceMixin, ModelSQL, ModelView):
             Model.open_review([p.origin for p in plans])
         now = dt.datetime.now()
         names = cls._get_names(plans)
+        for plan in plans:
+            # The text remains
+            plan.snapshot = None
         reviews, pending, approved = [], [], []
         for company, c_plans in group_by_company(
                 plans, lambda p: p.sale.company):
@@ -1428,7 +1432,10 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
                 if values['checklist'] and not carried_from:
                     to_create[-1]['answers'] = [('create', answers[
                                 review.company][values['checklist']])]
-        return [s for s in cls.create(to_create) if s.state == 'pending']
+        # The insertion of them all takes more memory than all else
+        return [
+            s for part in grouped_slice(to_create, 50)
+            for s in cls.create(list(part)) if s.state == 'pending']
 
     @classmethod
     @ModelView.button
