@@ -123,7 +123,9 @@ class ConfigurationIntake(CompanyValueMixin, ModelSQL):
             configuration = Configuration(1)
             settings = {
                 n: configuration.get_multivalue(n, company=company.id)
-                for n in ['intake_check', 'intake_points', 'quantity_factor']}
+                for n in [
+                    'intake_check', 'intake_points', 'entry_days',
+                    'quantity_factor']}
             cls._settings_cache.set(company.id, settings)
         return settings
 
@@ -257,7 +259,7 @@ class Sale(metaclass=PoolMeta):
 
     def compute_fields(self, field_names=None):
         pool = Pool()
-        Configuration = pool.get('sale.configuration')
+        Intake = pool.get('sale.configuration.intake')
         values = super().compute_fields(field_names=field_names)
         if (field_names is None
                 or {'contract_date', 'entry_deadline'} & field_names):
@@ -265,8 +267,7 @@ class Sale(metaclass=PoolMeta):
             company = getattr(self, 'company', None)
             contract_date = getattr(self, 'contract_date', None)
             if company and contract_date:
-                days = Configuration(1).get_multivalue(
-                    'entry_days', company=company.id)
+                days = Intake.get_settings(company)['entry_days']
                 if days is not None:
                     deadline = company.add_working_days(contract_date, days)
             if getattr(self, 'entry_deadline', None) != deadline:

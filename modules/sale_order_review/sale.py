@@ -433,13 +433,6 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                 self.currency, amount, self.company.currency)
 
     @classmethod
-    def get_review_untaxed_amounts(cls, sales):
-        "Return by sale its untaxed amount as it is in the database"
-        return {
-            s: sum((l['amount'] for l in lines), Decimal(0))
-            for s, lines in cls._select_review_lines(sales).items()}
-
-    @classmethod
     def _select_review_lines(cls, sales, *names):
         """Return by sale the dictionaries of its lines as they are in the
         database, with the amount and what else is named"""
@@ -859,8 +852,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         Review = pool.get('sale.review')
         sales = [s for s in sales if not s._is_released()]
         matching, failed = cls._get_review_rules(
-            sales,
-            sales if traced is None else [s for s in sales if s in traced])
+            sales, sales if traced is None else traced)
         # Held until the rule is mended: confirm says which one it is
         matching.update(dict.fromkeys(failed, True))
         required = [s for s, rules in matching.items() if rules]
@@ -1004,7 +996,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     def quote(cls, sales):
         cls._check_history(sales)
         # What has never been quoted has not been released either
-        numbered = {s for s in sales if s.number}
+        numbered = [s for s in sales if s.number]
         super().quote(sales)
         cls._set_review_state(
             [s for s in sales if s.state == 'quotation'], numbered)
