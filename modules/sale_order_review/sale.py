@@ -847,12 +847,11 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                 and s.review_state in {'none', 'required'}])
 
     @classmethod
-    def _set_review_state(cls, sales, traced=None):
+    def _set_review_state(cls, sales):
         pool = Pool()
         Review = pool.get('sale.review')
         sales = [s for s in sales if not s._is_released()]
-        matching, failed = cls._get_review_rules(
-            sales, sales if traced is None else traced)
+        matching, failed = cls._get_review_rules(sales, sales)
         # Held until the rule is mended: confirm says which one it is
         matching.update(dict.fromkeys(failed, True))
         required = [s for s, rules in matching.items() if rules]
@@ -995,11 +994,8 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     @ModelView.button
     def quote(cls, sales):
         cls._check_history(sales)
-        # What has never been quoted has not been released either
-        numbered = [s for s in sales if s.number]
         super().quote(sales)
-        cls._set_review_state(
-            [s for s in sales if s.state == 'quotation'], numbered)
+        cls._set_review_state([s for s in sales if s.state == 'quotation'])
 
     @classmethod
     @ModelView.button_action('sale_order_review.wizard_submit_review')
