@@ -396,6 +396,40 @@ def test_state(world, orders, state, subtests):
 
 
 @pytest.mark.parametrize('state', STATES)
+def test_recorded(world, orders, state, subtests):
+    "What the records of the order rest on is not set by a client"
+    sale = orders[state] if state != 'draft' else order(state)
+    for name in ['quoted_by', 'confirmed_by']:
+        with subtests.test(name), refused(sale.number or ''):
+            world.sam('sale.sale.write', [sale.id], {name: employee("Fred")})
+        with subtests.test(name, copy=True), refused():
+            world.sam(
+                'sale.sale.copy', [sale.id], {name: employee("Fred")})
+    if sale.number:
+        for number in [None, '', '4711']:
+            with subtests.test(number=number), refused(sale.number):
+                world.sam('sale.sale.write', [sale.id], {'number': number})
+        world.sam('sale.sale.write', [sale.id], {'number': sale.number})
+    else:
+        world.sam('sale.sale.write', [sale.id], {'number': '4711'})
+        with refused('4711'):
+            world.sam('sale.sale.write', [sale.id], {'number': '4712'})
+
+
+def test_recorded_without_rules(world):
+    "What was reviewed keeps its number when there are no rules any more"
+    sale = order('open')
+    with server():
+        Sale = Pool().get('sale.sale')
+        Sale.draft([Sale(sale.id)])
+    rules = search('sale.review.rule')
+    with changed('sale.review.rule', *rules, active=False):
+        assert get_state(sale) == ('draft', 'none')
+        with refused(sale.number):
+            world.sam('sale.sale.write', [sale.id], {'number': None})
+
+
+@pytest.mark.parametrize('state', STATES)
 def test_copy(world, orders, state):
     "A copy has not been reviewed"
     review = orders['approved'].review

@@ -68,7 +68,7 @@ class Company(metaclass=PoolMeta):
     days_off = fields.One2Many(
         'company.day_off', 'company', "Days Off",
         help="The other days on which the company does not work.")
-    _timezone_cache = Cache('company.company.timezone', context=False)
+    _settings_cache = Cache('company.company.settings', context=False)
 
     @classmethod
     def default_work_days(cls):
@@ -83,16 +83,29 @@ class Company(metaclass=PoolMeta):
     @classmethod
     def get_timezone(cls, company):
         "Return the time zone of the id of the company"
-        name = cls._timezone_cache.get(company)
-        if name is None:
-            name = cls(company).timezone or ''
-            cls._timezone_cache.set(company, name)
+        name, _ = cls._get_cached(company)
         return tz.ZoneInfo(name) if name else tz.SERVER
+
+    @classmethod
+    def get_currency(cls, company):
+        "Return the id of the currency of the id of the company"
+        _, currency = cls._get_cached(company)
+        return currency
+
+    @classmethod
+    def _get_cached(cls, company):
+        # For every list and every order, without reading the company
+        values = cls._settings_cache.get(company)
+        if values is None:
+            record = cls(company)
+            values = record.timezone, record.currency.id
+            cls._settings_cache.set(company, values)
+        return values
 
     @classmethod
     def on_modification(cls, mode, companies, field_names=None):
         super().on_modification(mode, companies, field_names=field_names)
-        cls._timezone_cache.clear()
+        cls._settings_cache.clear()
 
     @classmethod
     def validate_fields(cls, companies, field_names):

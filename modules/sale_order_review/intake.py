@@ -320,15 +320,13 @@ class Sale(metaclass=PoolMeta):
         pool = Pool()
         Intake = pool.get('sale.configuration.intake')
         Requirement = pool.get('sale.requirement')
-        by_company = defaultdict(list)
-        for sale in cls.browse(sales):
-            by_company[sale.company].append(sale)
         missing = {}
-        for company, c_sales in by_company.items():
+        for company, c_sales in group_by_company(sales):
             settings = Intake.get_settings(company)
             check = settings['intake_check']
             if moment == 'quotation' != check:
                 continue
+            c_sales = cls.browse(c_sales)
             configured = settings['intake_points'] or ()
             points = [
                 n for n, _ in Intake.intake_points.selection

@@ -8,7 +8,7 @@ from sql import Union
 from sql.aggregate import Min
 
 from trytond.i18n import gettext
-from trytond.model import ModelView, fields
+from trytond.model import Model, ModelView, fields
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
@@ -422,8 +422,9 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     def _review_company_amount(self, amount):
         "Return the amount in the currency of the company"
         pool = Pool()
+        Company = pool.get('company.company')
         Currency = pool.get('currency.currency')
-        if self.currency == self.company.currency:
+        if self.currency.id == Company.get_currency(self.company.id):
             return amount
         context = {}
         if date := self._review_date:
@@ -465,36 +466,10 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
 
     @classmethod
     def _get_review_amount(cls, sales):
-        # Every order is quoted and confirmed with it, also if no rule applies:
-        # nothing is read for it that is not needed
-        pool = Pool()
-        Company = pool.get('company.company')
-        Line = pool.get('sale.line')
-        cursor = Transaction().connection.cursor()
-        company, line, sale = (
-            M.__table__() for M in [Company, Line, cls])
-        amounts, foreign = defaultdict(Decimal), set()
-        by_id = {s.id: s for s in sales}
-        cursor.execute(*line
-            .join(sale, condition=line.sale == sale.id)
-            .join(company, condition=sale.company == company.id)
-            .select(
-                sale.id, sale.currency != company.currency,
-                snapshots.column(Line, line, 'quantity'),
-                snapshots.column(Line, line, 'unit_price'),
-                where=(line.type == 'line')
-                & fields.SQL_OPERATORS['in'](sale.id, list(by_id))))
-        for id_, is_foreign, quantity, unit_price in cursor:
-            record = by_id[id_]
-            amounts[record] += record._review_line_amount({
-                    'quantity': quantity,
-                    'unit_price': unit_price,
-                    })
-            if is_foreign:
-                foreign.add(record)
         return {
-            s: s._review_company_amount(amounts[s])
-            if s in foreign else amounts[s] for s in sales}
+            s: s._review_company_amount(
+                sum((l['amount'] for l in lines), Decimal(0)))
+            for s, lines in cls._select_review_lines(sales).items()}
 
     @classmethod
     def _get_review_margin(cls, sales):
@@ -847,11 +822,14 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                 and s.review_state in {'none', 'required'}])
 
     @classmethod
-    def _set_review_state(cls, sales):
+    def _set_review_state(cls, sales, traced=None):
         pool = Pool()
         Review = pool.get('sale.review')
         sales = [s for s in sales if not s._is_released()]
-        matching, failed = cls._get_review_rules(sales, sales)
+        if not sales:
+            return
+        matching, failed = cls._get_review_rules(
+            sales, sales if traced is None else traced)
         # Held until the rule is mended: confirm says which one it is
         matching.update(dict.fromkeys(failed, True))
         required = [s for s, rules in matching.items() if rules]
@@ -892,6 +870,9 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                     raise AccessError(gettext(
                             'sale_order_review.msg_sale_state',
                             sale=sale.rec_name))
+            # An order that is imported has its number
+            cls._check_recorded(sales, {
+                    n: [None, 0] for n in cls._recorded() - {'number'}})
         elif mode == 'write':
             if values.keys() & {'state', 'review_state'}:
                 for sale in sales:
@@ -899,7 +880,35 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                         raise AccessError(gettext(
                                 'sale_order_review.msg_sale_state',
                                 sale=sale.rec_name))
+            cls._check_recorded(sales, {
+                    n: [v] for n, v in values.items() if n in cls._recorded()})
             cls.check_review_frozen(sales, values.keys())
+
+    @classmethod
+    def _recorded(cls):
+        """Return the names of the fields that only the course of the order
+        fills in, because what is told of the order rests on them"""
+        return {
+            'number', 'revision', 'quoted_by', 'confirmed_by',
+            } & cls._fields.keys()
+
+    @classmethod
+    def _check_recorded(cls, sales, allowed):
+        """Check that the sales have of each field one of its allowed values,
+        or no number yet"""
+        for sale in sales:
+            names = []
+            for name, values in allowed.items():
+                value = getattr(sale, name)
+                if isinstance(value, Model):
+                    value = value.id
+                if value not in values and (value or name != 'number'):
+                    names.append(cls.__names__(name)['field'])
+            if names and (
+                    sale._is_reviewed() or sale.reviews or sale.releases):
+                raise AccessError(gettext(
+                        'sale_order_review.msg_sale_recorded',
+                        sale=sale.rec_name, fields=', '.join(sorted(names))))
 
     @classmethod
     def _check_history(cls, sales):
@@ -994,8 +1003,12 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
     @ModelView.button
     def quote(cls, sales):
         cls._check_history(sales)
+        # What has never been quoted has not been released either, and nobody
+        # takes the number of what has away
+        numbered = [s for s in sales if s.number]
         super().quote(sales)
-        cls._set_review_state([s for s in sales if s.state == 'quotation'])
+        cls._set_review_state(
+            [s for s in sales if s.state == 'quotation'], numbered)
 
     @classmethod
     @ModelView.button_action('sale_order_review.wizard_submit_review')
