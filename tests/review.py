@@ -94,8 +94,12 @@ def on_in(company, date):
 
 @contextmanager
 def count_queries():
-    "Return the list of the queries that are executed meanwhile"
+    """Return the list of the queries that are executed meanwhile, each with
+    its parameters"""
     queries = []
+
+    class Query(str):
+        pass
 
     class Proxy:
         def __init__(self, object_):
@@ -113,7 +117,8 @@ def count_queries():
             return iter(self._object)
 
         def execute(self, query, *args):
-            queries.append(query)
+            queries.append(Query(query))
+            queries[-1].parameters = args
             return self._object.execute(query, *args)
 
     transaction = Transaction()

@@ -8,7 +8,9 @@ from collections import Counter
 from unittest.mock import patch
 
 import pytest
+from sql import Literal
 
+from trytond import backend
 from trytond.filestore import FileStore, filestore
 from trytond.modules.company_department.report import Document
 from trytond.modules.order_archive.exceptions import ArchiveError
@@ -114,6 +116,45 @@ def test_constant_queries():
     # SQLite inserts one row after the other
     rows = counts[1] - counts[0]
     assert not {q for q in rows if not q.startswith('INSERT')}, rows
+
+
+@pytest.mark.skipif(
+    backend.name != 'postgresql', reason="SQLite does not tell what it reads")
+def test_indexes():
+    "Of the moves of other shipments none is read when one is shipped"
+    def shipped(sale):
+        shipment, = ship(sale)
+        with server():
+            pool = Pool()
+            Archive = pool.get('order.archive')
+            Shipment = pool.get('stock.shipment.out')
+            with count_queries() as queries:
+                Archive.issued('delivery', [Shipment(shipment)])
+            cursor = Transaction().connection.cursor()
+            # It reads small tables whole
+            cursor.execute('SET LOCAL enable_seqscan = off')
+            rows = []
+            for query in queries:
+                if query.startswith('SELECT') and 'stock_move' in query:
+                    cursor.execute(
+                        'EXPLAIN (ANALYZE, FORMAT JSON) ' + query,
+                        *query.parameters)
+                    (plan,), = cursor.fetchall()
+                    rows.append(examined(plan[0]['Plan']))
+            Transaction().rollback()
+            Transaction().tasks.clear()
+            return rows
+
+    def examined(node):
+        return (
+            node['Actual Loops'] * (
+                node['Actual Rows'] + node.get('Rows Removed by Filter', 0))
+            + sum(map(examined, node.get('Plans', []))))
+
+    few = shipped(*create_order())
+    for sale in create_order(3):
+        ship(sale)
+    assert few == shipped(*create_order()) and len(few) == 2
 
 
 def test_life():
@@ -766,8 +807,11 @@ def test_late_survey():
     with server():
         pool = Pool()
         Archive = pool.get('order.archive')
-        with patch.object(
-                Archive, '_get_related', return_value={(sale, 1)}):
+        table = pool.get('sale.sale').__table__()
+        query = table.select(
+            table.id.as_('sale'), Literal(1).as_('id'),
+            where=table.id == sale)
+        with patch.object(Archive, '_query_related', return_value=query):
             assert not Archive.get_owners(['customer.survey,1'])
             assert Archive.get_owners(['sale.complaint,1'])
 

@@ -26,15 +26,10 @@ def get_employee(company, current=False):
     Employee = pool.get('company.employee')
     User = pool.get('res.user')
     UserEmployee = pool.get('res.user-company.employee')
-    cursor = Transaction().connection.cursor()
-    table = UserEmployee.__table__()
     with without_check_access():
         user = User(get_user())
-        cursor.execute(*table.select(
-                table.employee, where=table.user == user.id,
-                order_by=table.id))
         employees = [
-            e for e in Employee.browse([id_ for id_, in cursor])
+            e for e in Employee.browse(UserEmployee.get_ids(user.id))
             if e.company == company]
         id_ = Transaction().context.get(
             'employee', user.employee.id if user.employee else None)

@@ -561,14 +561,24 @@ class Archive(EvidenceMixin, ModelSQL, ModelView):
         Class = pool.get('order.archive.class')
         Configuration = pool.get('order.archive.configuration')
         Event = pool.get('order.archive.event')
+        if not sales:
+            return {}
         config = Configuration(1)
         archives, last = {}, {}
-        for archive in cls.search([
-                    ('sale', 'in', list(map(int, sales))),
-                    ], order=[('id', 'ASC')]) if sales else []:
-            last[archive.sale] = archive
-            if archive.state in _OPEN:
-                archives[archive.sale] = archive
+        by_id = {s.id: s for s in sales}
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        # Each order is confirmed with it, and hardly any has one
+        cursor.execute(*table.select(
+                table.id, table.sale, table.state,
+                where=fields.SQL_OPERATORS['in'](table.sale, list(by_id)),
+                order_by=table.id))
+        rows = cursor.fetchall()
+        for archive, (_, sale, state) in zip(
+                cls.browse([id_ for id_, *_ in rows]), rows):
+            last[by_id[sale]] = archive
+            if state in _OPEN:
+                archives[by_id[sale]] = archive
         to_open = [s for s in sales if s not in archives]
         classes = Class.get_classes([s for s in to_open if s not in last])
         classes.update((s, a.class_) for s, a in last.items())
@@ -580,8 +590,7 @@ class Archive(EvidenceMixin, ModelSQL, ModelView):
             and not isinstance(f, fields.Function))
         for company, c_sales in group_by_company(
                 [s for s in to_open if s in classes]):
-            sequence = config.get_multivalue(
-                'archive_sequence', company=company.id)
+            sequence = config.get_archive_sequence(company)
             to_create = []
             for number, sale in zip(
                     sequence.get_many(len(c_sales)), c_sales):
@@ -604,8 +613,9 @@ class Archive(EvidenceMixin, ModelSQL, ModelView):
             # Nobody else can lock them
             Transaction().create_records[cls.__name__].extend(ids)
             Event.record('open', [
-                    cls(id_, **{**empty, **values})
-                    for id_, values in zip(ids, to_create)], seal=seal)
+                    cls(id_, **{**empty, **values, 'class_': classes[sale]})
+                    for id_, values, sale in zip(ids, to_create, c_sales)],
+                seal=seal)
             opened.update(zip(c_sales, cls.browse(ids)))
         if done := [s for s in opened if s.state in {'done', 'cancelled'}]:
             cls.set_done(done)

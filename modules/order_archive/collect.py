@@ -269,10 +269,12 @@ class Archive(metaclass=PoolMeta):
         models = {name for name, _ in pool.iterobject()}
         queries = {}
 
-        def refers(name, column, target, id_):
-            "Return the table and whether its column refers to the target"
+        def refers(name, column, target, id_, table=None):
+            """Return the table of the model, which can be given, and whether
+            its column refers to the target"""
             Model = pool.get(name)
-            table = Model.__table__()
+            if table is None:
+                table = Model.__table__()
             reference = Column(table, column)
             # One for each direction in which it is searched
             return table, (
@@ -308,17 +310,18 @@ class Archive(metaclass=PoolMeta):
                 review.sale.as_('sale'), signoff.id.as_('id'))
 
         line = pool.get('sale.line').__table__()
-        Move = pool.get('stock.move')
         for name in [
                 'stock.shipment.out', 'stock.shipment.out.return',
                 'stock.shipment.drop']:
             if name in models:
-                move, condition = refers(
+                shipment = pool.get(name).__table__()
+                move, of_line = refers(
                     'stock.move', 'origin', 'sale.line', line.id)
-                queries[name] = line.join(move, condition=condition).select(
-                    line.sale.as_('sale'),
-                    Move.shipment.sql_id(move.shipment, Move).as_('id'),
-                    where=move.shipment.like(name + ',%'))
+                _, in_shipment = refers(
+                    'stock.move', 'shipment', name, shipment.id, table=move)
+                queries[name] = line.join(move, condition=of_line).join(
+                    shipment, condition=in_shipment).select(
+                    line.sale.as_('sale'), shipment.id.as_('id'))
 
         invoice_line, condition = refers(
             'account.invoice.line', 'origin', 'sale.line', line.id)
@@ -370,23 +373,26 @@ class Archive(metaclass=PoolMeta):
         return queries
 
     @classmethod
-    def _get_related(cls, name, sales=None, ids=None):
-        """Return the set of couples of sale and id of the records of the model
-        that belong to the sales, or of those with the ids"""
-        cursor = Transaction().connection.cursor()
-        couples = set()
+    def _query_related(cls, name):
+        "Return as related the query of the model, if there is one"
         if cls._related is None:
             # They are always the same
             cls._related = cls.related()
-        if not (query := cls._related.get(name)):
+        return cls._related.get(name)
+
+    @classmethod
+    def _get_related(cls, name, sales):
+        """Return the set of couples of sale and id of the records of the model
+        that belong to the sales"""
+        cursor = Transaction().connection.cursor()
+        couples = set()
+        if not (query := cls._query_related(name)):
             return couples
-        column, values = (
-            (query.sale, sales) if ids is None else (query.id, ids))
-        for sub_values in grouped_slice(sorted(set(values)), 1000):
+        for sub_sales in grouped_slice(sorted(set(sales)), 1000):
             cursor.execute(*query.select(
                     query.sale, query.id,
                     where=fields.SQL_OPERATORS['in'](
-                        column, list(sub_values))))
+                        query.sale, list(sub_sales))))
             couples.update(cursor)
         return couples
 
@@ -399,23 +405,31 @@ class Archive(metaclass=PoolMeta):
         for resource in map(str, resources):
             name, id_ = resource.split(',')
             by_model[name].append(int(id_))
-        sales = defaultdict(set)
+        cursor = Transaction().connection.cursor()
+        table = cls.__table__()
+        last = {}
         for name, ids in by_model.items():
-            for sale, id_ in cls._get_related(name, ids=ids):
-                sales[name, id_].add(sale)
-        archives = {}
-        # That which takes documents is the last one of its order
-        for archive in cls.search([
-                    ('sale', 'in', list(set.union(*sales.values()))),
-                    ('state', 'in', _OPEN + _CLOSED),
-                    ], order=[('id', 'ASC')]) if sales else []:
-            archives[archive.sale.id] = archive
-        owners = {
-            f'{name},{id_}': [
-                archives[s] for s in sorted(r_sales) if s in archives
-                and (archives[s].state in _OPEN or name not in _SHARED)]
-            for (name, id_), r_sales in sales.items()}
-        return {r: a for r, a in owners.items() if a}
+            if not (query := cls._query_related(name)):
+                continue
+            for sub_ids in grouped_slice(sorted(ids), 1000):
+                cursor.execute(*query
+                    .join(table, condition=table.sale == query.sale)
+                    .select(
+                        query.id, table.sale, table.id, table.state,
+                        where=fields.SQL_OPERATORS['in'](
+                            query.id, list(sub_ids))
+                        & table.state.in_(_OPEN + _CLOSED),
+                        order_by=table.id))
+                # That which takes documents is the last one of its order
+                last.update(
+                    ((name, id_, sale), (archive, state))
+                    for id_, sale, archive, state in cursor)
+        archives = {a.id: a for a in cls.browse({a for a, _ in last.values()})}
+        owners = defaultdict(list)
+        for (name, id_, _), (archive, state) in sorted(last.items()):
+            if state in _OPEN or name not in _SHARED:
+                owners[f'{name},{id_}'].append(archives[archive])
+        return dict(owners)
 
     @classmethod
     def _get_resources(cls, archives):
@@ -429,7 +443,7 @@ class Archive(metaclass=PoolMeta):
         which it belongs"""
         by_sale = {a.sale.id: a for a in archives}
         owned = defaultdict(list)
-        for sale, id_ in sorted(cls._get_related(name, sales=list(by_sale))):
+        for sale, id_ in sorted(cls._get_related(name, list(by_sale))):
             owned[id_].append(by_sale[sale])
         return owned
 
@@ -465,27 +479,28 @@ class Archive(metaclass=PoolMeta):
                 for r in Model.browse(ids) for t in getattr(r, name)]
         Target = field.get_target() if name else Model
         table = source = Target.__table__()
-        where = Literal(True)
+        values = ids
         if name is None:
-            key = table.id
+            key = searched = table.id
         elif isinstance(field, fields.Many2Many):
             relation = field.get_relation().__table__()
-            key = Column(relation, field.origin)
+            key = searched = Column(relation, field.origin)
             source = table.join(
                 relation, condition=Column(relation, field.target) == table.id)
         else:
-            key = Column(table, field.field)
+            key = searched = Column(table, field.field)
             reference = Target._fields[field.field]
             if isinstance(reference, fields.Reference):
-                where = key.like(f'{Model.__name__},%')
-                key = reference.sql_id(key, Target)
+                # The index is of the whole reference
+                key = reference.sql_id(searched, Target)
+                values = [f'{Model.__name__},{i}' for i in ids]
         columns = [
             Column(table, n) for n in names
             if n in Target._fields and not hasattr(Target._fields[n], 'set')]
         cursor = Transaction().connection.cursor()
         cursor.execute(*source.select(
                 key, *columns,
-                where=where & fields.SQL_OPERATORS['in'](key, ids),
+                where=fields.SQL_OPERATORS['in'](searched, values),
                 order_by=[table.id]))
         return cursor.fetchall()
 

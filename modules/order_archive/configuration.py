@@ -1,5 +1,6 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
+from trytond.cache import Cache
 from trytond.i18n import gettext
 from trytond.model import ModelSingleton, ModelSQL, ModelView, fields
 from trytond.modules.company.model import (
@@ -83,6 +84,19 @@ class Configuration(
         Value = pool.get('order.archive.configuration.archive')
         return Value.fields_get(['settlement'])['settlement']['selection']
 
+    def get_archive_sequence(self, company):
+        "Return the sequence that numbers the files of the company"
+        pool = Pool()
+        Sequence = pool.get('ir.sequence')
+        Value = self.multivalue_model('archive_sequence')
+        # Each order is confirmed with it
+        id_ = Value._archive_cache.get(company.id)
+        if id_ is None:
+            id_ = self.get_multivalue(
+                'archive_sequence', company=company.id).id
+            Value._archive_cache.set(company.id, id_)
+        return Sequence(id_)
+
     @classmethod
     def default_archive_days(cls, **pattern):
         return cls.multivalue_model('archive_days').default_archive_days()
@@ -158,6 +172,10 @@ class ConfigurationSequence(CompanyValueMixin, ModelSQL):
                 Id('order_archive', 'sequence_type_archive')),
             ])
 
+    # By company the id of its sequence of the files
+    _archive_cache = Cache(
+        'order.archive.configuration.sequence.archive', context=False)
+
     @classmethod
     def default_archive_sequence(cls):
         pool = Pool()
@@ -166,6 +184,11 @@ class ConfigurationSequence(CompanyValueMixin, ModelSQL):
             return ModelData.get_id('order_archive', 'sequence_archive')
         except KeyError:
             return None
+
+    @classmethod
+    def on_modification(cls, mode, values, field_names=None):
+        super().on_modification(mode, values, field_names=field_names)
+        cls._archive_cache.clear()
 
 
 class ConfigurationArchive(CompanyValueMixin, ModelSQL):

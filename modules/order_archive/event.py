@@ -15,7 +15,7 @@ from trytond.backend import DatabaseOperationalError
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.company_department.tools import (
-    get_employee, get_user, notify)
+    get_employees, get_user, notify)
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import (
@@ -133,8 +133,10 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
             return []
         with without_check_access():
             user = User(get_user())
+            # The name itself and not its field, which reads the employee
             employees = {
-                c: get_employee(c) for c in {r.company for r in records}}
+                c: e.get_rec_name('rec_name') if e else None
+                for c, e in get_employees(records).items()}
             about = {
                 'action': action,
                 'at': utcnow(),
@@ -144,10 +146,9 @@ class Event(EvidenceMixin, ModelSQL, ModelView):
             values = []
             for record in records:
                 archive = record.archive
-                employee = employees[record.company]
                 content = {
                     **about,
-                    'employee': employee.rec_name if employee else None,
+                    'employee': employees[record.company],
                     'details': details.get(record, {}),
                     'resource': str(record),
                     }

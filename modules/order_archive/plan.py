@@ -3,6 +3,7 @@
 from collections import defaultdict
 from decimal import Decimal
 
+from sql import Literal, NullsFirst
 from sql.conditionals import Coalesce
 from sql.operators import Equal
 
@@ -37,12 +38,19 @@ def get_country(company):
     pool = Pool()
     Address = pool.get('party.address')
     Company = pool.get('company.company')
-    table = Company.__table__()
+    table, address = Company.__table__(), Address.__table__()
     cursor = Transaction().connection.cursor()
-    cursor.execute(*table.select(table.party, where=table.id == company.id))
-    party, = cursor.fetchone()
-    for address in Address.search([('party', '=', party)], limit=1):
-        return address.country.id if address.country else None
+    # Neither is read for each order
+    cursor.execute(*table
+        .join(address, condition=address.party == table.party)
+        .select(
+            address.country,
+            where=(table.id == company.id)
+            & (address.active == Literal(True)),
+            order_by=[NullsFirst(address.sequence.asc), address.id.asc],
+            limit=1))
+    country, = cursor.fetchone() or [None]
+    return country
 
 
 class PlanMixin(DeactivableMixin, ModelSQL):
@@ -233,7 +241,7 @@ class Class(
         fields.Many2One('currency.currency', "Currency"),
         'on_change_with_currency')
 
-    # By company the ids of its file plan and of the classes below
+    # By company its file plan and the classes below
     _plan_cache = Cache('order.archive.class.plan', context=False)
 
     @classmethod
@@ -315,9 +323,10 @@ class Class(
         for sale in sales:
             by_company[sale.company].append(sale)
         for company, c_sales in by_company.items():
-            used = cls._get_plan(company)
-            if not used:
+            rows = cls._get_plan(company)
+            if not rows:
                 continue
+            used = [cls(**r) for r in rows]
             plan = used[0]
             children = defaultdict(list)
             for class_ in used:
@@ -326,9 +335,8 @@ class Class(
                 value for name, value in cls.criteria().items()
                 # Not in {None, False}, which holds 0
                 if any(
-                    getattr(c, name) is not None
-                    and getattr(c, name) is not False
-                    for c in used)}
+                    r[name] is not None and r[name] is not False
+                    for r in rows)}
             with Transaction().set_context(company=company.id):
                 patterns = cls.get_patterns(c_sales, sorted(names))
             for sale in c_sales:
@@ -344,11 +352,13 @@ class Class(
 
     @classmethod
     def _get_plan(cls, company):
-        "Return the file plan of the company and the classes below it, if any"
+        """Return the codes and criteria of the file plan of the company, if it
+        has one, and of the classes below it, so that none of them is read for
+        each order"""
         pool = Pool()
         Configuration = pool.get('order.archive.configuration')
-        ids = cls._plan_cache.get(company.id)
-        if ids is None:
+        rows = cls._plan_cache.get(company.id)
+        if rows is None:
             ids = []
             plan = Configuration(1).get_multivalue('plan', company=company.id)
             if plan:
@@ -362,8 +372,12 @@ class Class(
                                 ('company', '=', company.id),
                                 ],
                             ]))
-            cls._plan_cache.set(company.id, ids)
-        return cls.browse(ids)
+            places = {id_: place for place, id_ in enumerate(ids)}
+            rows = sorted(
+                cls.read(ids, ['code', 'parent', *cls.criteria()]),
+                key=lambda r: places[r['id']])
+            cls._plan_cache.set(company.id, rows)
+        return rows
 
     @classmethod
     def on_modification(cls, mode, classes, field_names=None):
