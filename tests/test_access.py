@@ -399,21 +399,37 @@ def test_state(world, orders, state, subtests):
 def test_recorded(world, orders, state, subtests):
     "What the records of the order rest on is not set by a client"
     sale = orders[state] if state != 'draft' else order(state)
-    for name in ['quoted_by', 'confirmed_by']:
-        with subtests.test(name), refused(sale.number or ''):
-            world.sam('sale.sale.write', [sale.id], {name: employee("Fred")})
-        with subtests.test(name, copy=True), refused():
-            world.sam(
-                'sale.sale.copy', [sale.id], {name: employee("Fred")})
+    for name, value in [
+            ('quoted_by', employee("Fred")),
+            ('confirmed_by', employee("Fred")),
+            ('revision', 7),
+            ]:
+        with subtests.test(name), refused("recorded when"):
+            world.sam('sale.sale.write', [sale.id], {name: value})
+        with subtests.test(name, copy=True), refused("recorded when"):
+            world.sam('sale.sale.copy', [sale.id], {name: value})
     if sale.number:
         for number in [None, '', '4711']:
-            with subtests.test(number=number), refused(sale.number):
+            with subtests.test(number=number), refused(
+                    sale.number, "recorded when"):
                 world.sam('sale.sale.write', [sale.id], {'number': number})
         world.sam('sale.sale.write', [sale.id], {'number': sale.number})
     else:
         world.sam('sale.sale.write', [sale.id], {'number': '4711'})
         with refused('4711'):
             world.sam('sale.sale.write', [sale.id], {'number': '4712'})
+
+
+def test_confirmed_by(world):
+    "Who confirmed is not who was entered before there were rules"
+    sale, other = order('approved'), employee("Fred")
+    with server():
+        Sale = Pool().get('sale.sale')
+        Sale.write([Sale(sale.id)], {'confirmed_by': other})
+    world.sam('sale.sale.confirm', [sale.id])
+    values, = world.sam(
+        'sale.sale.read', [sale.id], ['confirmed_by.rec_name'])
+    assert values['confirmed_by.']['rec_name'] == "Sam"
 
 
 def test_recorded_without_rules(world):

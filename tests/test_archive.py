@@ -300,6 +300,23 @@ class FileTestCase(ArchiveTestCase):
         self.assertEqual(len(Archive.search([])), 1)
 
     @with_company
+    def test_open_sequence(self):
+        "Test a file is numbered by the sequence that the company has now"
+        pool = Pool()
+        ModelData = pool.get('ir.model.data')
+        Sequence = pool.get('ir.sequence')
+        create_plan()
+        self.assertRegex(confirm().number, r'^\d{6}$')
+        sequence, = Sequence.create([{
+                    'name': "Other",
+                    'prefix': "F/",
+                    'sequence_type': ModelData.get_id(
+                        'order_archive', 'sequence_type_archive'),
+                    }])
+        configure(archive_sequence=sequence)
+        self.assertEqual(confirm().number, "F/1")
+
+    @with_company
     def test_open_queries(self):
         "Test the number of queries does not grow with the orders"
         Archive = Pool().get('order.archive')

@@ -4,6 +4,7 @@ import datetime as dt
 
 from trytond.modules.company_department.exceptions import (
     CalendarValidationError, DelegationValidationError, MemberValidationError)
+from trytond.modules.company_department.tools import get_employee
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -163,6 +164,17 @@ class DepartmentTestCase(ReviewTestCase):
         "Test a user who is no employee"
         Department = Pool().get('company.department')
         self.assertEqual(Department.search([('mine', '=', True)]), [])
+
+    @with_company
+    def test_get_employee(self):
+        "Test a user acts as the employees that it has now"
+        with as_user("Petra") as user:
+            self.assertEqual(get_employee(get_company()), employee("Petra"))
+            user.employees = []
+            user.employee = None
+            user.save()
+            with Transaction().set_context(employee=employee("Petra").id):
+                self.assertIsNone(get_employee(get_company()))
 
     @with_company
     def test_search_rec_name(self):

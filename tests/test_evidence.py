@@ -14,6 +14,7 @@ from unittest.mock import patch
 
 from sql import Column
 
+from trytond import backend
 from trytond.filestore import filestore
 from trytond.model import fields
 from trytond.modules.account.tests.tools import create_chart
@@ -26,7 +27,7 @@ from trytond.modules.order_archive.verify import (
 from trytond.pool import Pool
 from trytond.tests.test_tryton import TestCase, drop_db
 from trytond.tests.tools import activate_modules
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, TransactionError
 
 from .archive import add, as_user, confirm, create_archive, get_company
 from .contract import TODAY, bring
@@ -593,16 +594,16 @@ class SilencedTestCase(EvidenceTestCase):
         company, other = get_company(), create_other()
         Event.record('create', [Record(other)])
         Event.seal()
-        verify_ledger = _Run.verify_ledger
+        call = _Run.__call__
 
         def stop(self):
             if self.company == company:
                 # PostgreSQL refuses whatever comes after it
                 Transaction().connection.cursor().execute(
-                    'SELECT * FROM nothing')
-            verify_ledger(self)
+                    'INSERT INTO res_user (login) VALUES (NULL)')
+            return call(self)
 
-        with patch.object(_Run, 'verify_ledger', stop):
+        with patch.object(_Run, '__call__', stop):
             with Transaction().set_context(company=None):
                 verifications = {v.company: v for v in Verification.run()}
         finding, = verifications[company].findings
@@ -611,6 +612,19 @@ class SilencedTestCase(EvidenceTestCase):
         self.assertIn(
             "Order Archive Broken: 1 Findings",
             [n.label for n in Transaction().user_notifications])
+
+
+    @with_company
+    def test_operational_error(self):
+        "Test what ends the transaction is not told of but tried again"
+        Verification = Pool().get('order.archive.verification')
+        self.setup()
+        for Error in [backend.DatabaseOperationalError, TransactionError]:
+            with self.subTest(error=Error), \
+                    patch.object(
+                        _Run, 'verify_ledger', side_effect=Error()), \
+                    self.assertRaises(Error):
+                Verification.run()
 
 
 class RuleTestCase(TestCase):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal
+from unittest.mock import patch
 
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.tests import create_company, create_employee
@@ -167,6 +168,20 @@ class RuleTestCase(ReviewTestCase):
                     ([("Freight", 1, 10)], False),
                     ([], False),
                     ]], rule)
+
+    @with_company
+    def test_discount_quantity(self):
+        "Test what is given for the quantity is a discount too"
+        rule = create_rule(minimum_discount=Decimal('0.1'))
+        Product = Pool().get('product.product')
+        with patch.object(
+                Product, '_get_sale_unit_price',
+                lambda self, quantity=0: Decimal(
+                    1000 if quantity < 10 else 800)):
+            self.assertMatches([
+                    (create_sale([(self.screen, 9, 1000)]), False),
+                    (create_sale([(self.screen, 10, 800)]), True),
+                    ], rule)
 
     @with_company
     def test_product(self):

@@ -55,7 +55,9 @@ _MOVE = [
 
 @contextmanager
 def _undoing():
-    "Undo what is done and stored within if it raises an exception"
+    """Undo what is done and stored within if it raises an exception
+
+    Of those that end the transaction it removes only what is stored."""
     keeper = get_keeper()
     stored = len(keeper.paths)
     try:

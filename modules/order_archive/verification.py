@@ -130,7 +130,7 @@ class Verification(EvidenceMixin, ModelSQL, ModelView):
             try:
                 with _undoing():
                     verification = _Run(company)()
-            except TransactionError:
+            except (DatabaseOperationalError, TransactionError):
                 raise
             except Exception as e:
                 # One company does not keep the others from being verified

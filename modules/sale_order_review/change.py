@@ -203,7 +203,7 @@ class Change(EvidenceMixin, ModelSQL, ModelView):
         for Model, id_, line, name, before, after in differences:
             if name:
                 if (Model, name) not in labels:
-                    # Unlike __names__ it has them cached
+                    # What __names__ searches is not cached
                     with without_check_access():
                         labels[Model, name] = Model.fields_get(
                             [name])[name]['string']

@@ -840,9 +840,10 @@ class Signoff(EvidenceMixin, ModelSQL, ModelView):
 
     @classmethod
     def read(cls, ids, fields_names):
-        if not {
-                'rec_name', 'sale.rec_name', 'department.rec_name', 'state',
-                'state:string'} <= set(fields_names):
+        if (Transaction().context.get('related_read_limit') is not None
+                or not {
+                    'rec_name', 'sale.rec_name', 'department.rec_name',
+                    'state', 'state:string'} <= set(fields_names)):
             return super().read(ids, fields_names)
         # The list of the client asks for all of them: name states at once and
         # not for each of the rows, and the records that make the name once

@@ -120,7 +120,8 @@ class Rule(
             ('minimum_discount', '<=', 1),
             ],
         help="The discount on the list price of any line or of all of them "
-        "from which the rule applies.")
+        "from which the rule applies.\n"
+        "What is given for the quantity is a discount too.")
     product_category = fields.Many2One(
         'product.category', "Product Category", ondelete='RESTRICT',
         help="The category to which, or to a child of which, "

@@ -1034,6 +1034,9 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
             unreviewed = [s for s in traced if s.review_state != 'approved']
             if releases:
                 Release.use(releases, cls.plan_reviews(released))
+            # Stock keeps who is there already
+            if entered := [s for s in quotations if s.confirmed_by]:
+                cls.write(entered, {'confirmed_by': None})
             # No rule applies any more
             cls._set_review_state(
                 [s for s in quotations if s.review_state == 'required'])

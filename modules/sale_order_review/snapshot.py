@@ -93,18 +93,16 @@ def select(Model, names, key, ids):
     cursor = Transaction().connection.cursor()
     table = Model.__table__()
     names = list(names)
-    cursor.execute(*table.select(*(column(Model, table, n) for n in names),
+    columns = []
+    for name in names:
+        column = Column(table, name).as_(name)
+        if backend.name == 'sqlite':
+            column.output_name += f' [{Model._fields[name].sql_type().base}]'
+        columns.append(column)
+    cursor.execute(*table.select(*columns,
             where=fields.SQL_OPERATORS['in'](Column(table, key), ids),
             order_by=[table.id]))
     return [dict(zip(names, row)) for row in cursor]
-
-
-def column(Model, table, name):
-    "Return the column of the field of the table with its type"
-    column = Column(table, name).as_(name)
-    if backend.name == 'sqlite':
-        column.output_name += f' [{Model._fields[name].sql_type().base}]'
-    return column
 
 
 def dumps(snapshot):
