@@ -258,11 +258,11 @@ class Sale(metaclass=PoolMeta):
         return values
 
     def compute_fields(self, field_names=None):
-        pool = Pool()
-        Intake = pool.get('sale.configuration.intake')
         values = super().compute_fields(field_names=field_names)
         if (field_names is None
                 or {'contract_date', 'entry_deadline'} & field_names):
+            pool = Pool()
+            Intake = pool.get('sale.configuration.intake')
             deadline = None
             company = getattr(self, 'company', None)
             contract_date = getattr(self, 'contract_date', None)
