@@ -613,7 +613,6 @@ class SilencedTestCase(EvidenceTestCase):
             "Order Archive Broken: 1 Findings",
             [n.label for n in Transaction().user_notifications])
 
-
     @with_company
     def test_operational_error(self):
         "Test what ends the transaction is not told of but tried again"

@@ -1,7 +1,6 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
 import datetime as dt
-from collections import defaultdict
 
 from dateutil.relativedelta import relativedelta
 from sql import Literal
@@ -13,6 +12,7 @@ from trytond.model import ModelSQL, ModelStorage, ModelView, fields
 from trytond.modules.company.model import CompanyValueMixin
 from trytond.modules.company_department.tools import \
     get_employee as find_employee
+from trytond.modules.company_department.tools import group_by_company
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Date, Eval, If
 from trytond.transaction import Transaction, without_check_access
@@ -226,11 +226,8 @@ class ActionMixin(PartMixin, EvidenceMixin, MineMixin, ModelSQL, ModelView):
     def do(cls, actions):
         "Record that the actions are done, and by whom"
         actions = [a for a in cls.browse(actions) if a.state == 'open']
-        by_company = defaultdict(list)
-        for action in actions:
-            by_company[action.company].append(action)
         now = dt.datetime.now()
-        for company, c_actions in by_company.items():
+        for company, c_actions in group_by_company(actions):
             cls.write(c_actions, {
                     'state': 'done',
                     'done_by': get_employee(company).id,

@@ -21,7 +21,8 @@ from trytond.model import (
     Workflow, fields, sequence_ordered)
 from trytond.model.exceptions import AccessError
 from trytond.modules.company.model import CompanyValueMixin
-from trytond.modules.company_department.tools import get_employee, get_user
+from trytond.modules.company_department.tools import (
+    get_employee, get_user, group_by_company)
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If, PYSONEncoder
@@ -953,10 +954,7 @@ class File(Workflow, ModelSQL, ModelView):
         pool = Pool()
         grades = {n: dict.fromkeys([f.id for f in files]) for n in names}
         Grade = pool.get('customer.grade')
-        by_company = defaultdict(list)
-        for file in files:
-            by_company[file.company].append(file)
-        for company, c_files in by_company.items():
+        for company, c_files in group_by_company(files):
             current = Grade.get_current(
                 company, [f.party.id for f in c_files])
             for file in c_files:
@@ -1267,10 +1265,7 @@ class File(Workflow, ModelSQL, ModelView):
 
         Raise FileStateError if the user has none in the company of a file."""
         employees = defaultdict(list)
-        by_company = defaultdict(list)
-        for file in files:
-            by_company[file.company].append(file)
-        for company, c_files in by_company.items():
+        for company, c_files in group_by_company(files):
             employee = get_employee(company, current=True)
             if not employee and Transaction().user:
                 raise FileStateError(gettext(

@@ -270,10 +270,7 @@ class Hold(CreditEvidenceMixin, CustomerMixin, ModelSQL, ModelView):
         pool = Pool()
         Policy = pool.get('customer.service.policy')
         checks = {}
-        by_company = defaultdict(list)
-        for order in orders:
-            by_company[order.company].append(order)
-        for company, c_orders in by_company.items():
+        for company, c_orders in group_by_company(orders):
             if policies := Policy.get_active(company):
                 checks.update(
                     cls._check_company(company, policies, c_orders, final))

@@ -12,6 +12,7 @@ from trytond.i18n import gettext
 from trytond.model import (
     DeactivableMixin, Index, MatchMixin, ModelSQL, ModelView, fields,
     sequence_ordered)
+from trytond.modules.company_department.tools import group_by_company
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
@@ -413,11 +414,8 @@ class File(metaclass=PoolMeta):
         where there is no policy"""
         pool = Pool()
         Policy = pool.get('customer.service.policy')
-        by_company = defaultdict(list)
-        for file in files:
-            by_company[file.company].append(file)
         values = {}
-        for company, c_files in by_company.items():
+        for company, c_files in group_by_company(files):
             policies = Policy.get_policies(
                 company, [f.party.id for f in c_files])
             for file in c_files:

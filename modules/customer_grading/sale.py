@@ -1,12 +1,12 @@
 # This file is licensed under the GPL-3.0-or-later, see the LICENSE file.
 
-from collections import defaultdict
 from contextlib import contextmanager
 from contextvars import ContextVar
 from decimal import Decimal
 
 from trytond import backend
 from trytond.model import ModelView, fields
+from trytond.modules.company_department.tools import group_by_company
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
@@ -139,11 +139,8 @@ class Sale(metaclass=PoolMeta):
         pool = Pool()
         Hold = pool.get('sale.credit.hold')
         Policy = pool.get('customer.service.policy')
-        by_company = defaultdict(list)
-        for sale in cls.browse(sales):
-            by_company[sale.company].append(sale)
         orders = []
-        for company, c_sales in by_company.items():
+        for company, c_sales in group_by_company(cls.browse(sales)):
             if Policy.get_active(company):
                 orders.extend(s._get_credit_order() for s in c_sales)
         return Hold.check(orders, final=final)

@@ -13,6 +13,7 @@ from trytond.model import (
     DeactivableMixin, Exclude, Index, MatchMixin, ModelSQL, ModelView, Unique,
     fields, sequence_ordered, tree)
 from trytond.model.exceptions import AccessError
+from trytond.modules.company_department.tools import group_by_company
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
@@ -319,10 +320,7 @@ class Class(
         first child that matches is followed at each step. Sales of companies
         without plan, or that do not match it, have none."""
         classes = {}
-        by_company = defaultdict(list)
-        for sale in sales:
-            by_company[sale.company].append(sale)
-        for company, c_sales in by_company.items():
+        for company, c_sales in group_by_company(sales):
             rows = cls._get_plan(company)
             if not rows:
                 continue
@@ -372,10 +370,10 @@ class Class(
                                 ('company', '=', company.id),
                                 ],
                             ]))
-            places = {id_: place for place, id_ in enumerate(ids)}
-            rows = sorted(
-                cls.read(ids, ['code', 'parent', *cls.criteria()]),
-                key=lambda r: places[r['id']])
+            by_id = {
+                r['id']: r for r in cls.read(
+                    ids, ['code', 'parent', *cls.criteria()])}
+            rows = [by_id[i] for i in ids]
             cls._plan_cache.set(company.id, rows)
         return rows
 

@@ -511,11 +511,8 @@ class Sale(metaclass=PoolMeta):
         pool = Pool()
         Intake = pool.get('sale.configuration.intake')
         Warning = pool.get('res.user.warning')
-        by_company = defaultdict(list)
-        for sale in sales:
-            by_company[sale.company].append(sale)
         unusual = {}
-        for company, c_sales in by_company.items():
+        for company, c_sales in group_by_company(sales):
             factor = Intake.get_settings(company)['quantity_factor']
             if not factor:
                 continue

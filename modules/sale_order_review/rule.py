@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import time
-from collections import defaultdict
 
 from trytond.cache import Cache
 from trytond.exceptions import UserError
@@ -537,17 +536,14 @@ class Rule(
     @classmethod
     def _get_matching(cls, records, subject=None):
         matching, failed, values = {}, {}, {}
-        by_company = defaultdict(list)
-        for record in records:
-            by_company[record.company].append(record)
-        for company, records in by_company.items():
-            rows = cls._get_rows(company, subject or records[0].__name__)
+        for company, c_records in group_by_company(records):
+            rows = cls._get_rows(company, subject or c_records[0].__name__)
             if not rows:
-                matching.update((r, []) for r in records)
-                values.update((r, {}) for r in records)
+                matching.update((r, []) for r in c_records)
+                values.update((r, {}) for r in c_records)
                 continue
             with Transaction().set_context(company=company.id):
-                c_values, c_failed = cls.get_values(records, rows)
+                c_values, c_failed = cls.get_values(c_records, rows)
                 values.update(c_values)
                 failed.update(c_failed)
                 # Most have an amount and are not for any of the records
