@@ -432,6 +432,19 @@ def test_confirmed_by(world):
     assert values['confirmed_by.']['rec_name'] == "Sam"
 
 
+def test_confirmed_by_without_rules(world):
+    "Without rules who was entered stays, as in stock Tryton"
+    sale, other = order('draft'), employee("Fred")
+    rules = search('sale.review.rule')
+    with changed('sale.review.rule', *rules, active=False):
+        world.sam('sale.sale.quote', [sale.id])
+        world.sam('sale.sale.write', [sale.id], {'confirmed_by': other})
+        world.sam('sale.sale.confirm', [sale.id])
+    values, = world.sam(
+        'sale.sale.read', [sale.id], ['confirmed_by.rec_name'])
+    assert values['confirmed_by.']['rec_name'] == "Fred"
+
+
 def test_recorded_without_rules(world):
     "What was reviewed keeps its number when there are no rules any more"
     sale = order('open')

@@ -1035,7 +1035,9 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
             if releases:
                 Release.use(releases, cls.plan_reviews(released))
             # Stock keeps who is there already
-            if entered := [s for s in quotations if s.confirmed_by]:
+            if entered := [
+                    s for s in quotations
+                    if s.confirmed_by and s._is_reviewed()]:
                 cls.write(entered, {'confirmed_by': None})
             # No rule applies any more
             cls._set_review_state(
