@@ -70,6 +70,12 @@ def _format(Model, name, value):
     return str(value)
 
 
+def _get_line_amount(values, currency):
+    return currency.round(
+        Decimal(str(values['quantity'] or 0))
+        * Decimal(values['unit_price'] or 0))
+
+
 def _format_line(Model, values):
     "Return the text that names a line of a snapshot"
     if values.get('product'):
@@ -438,38 +444,44 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         """Return by sale the dictionaries of its lines as they are in the
         database, with the amount and what else is named"""
         pool = Pool()
+        Currency = pool.get('currency.currency')
         Line = pool.get('sale.line')
         by_id = {s.id: s for s in sales}
         lines = {s: [] for s in sales}
-        for row in snapshots.select(
-                Line, {'type', 'quantity', 'unit_price', 'sale', *names},
-                'sale', list(by_id)):
+        # Instances would read the currency of each sale
+        currencies = {}
+        for row in snapshots.select(Line, {
+                    'type', 'quantity', 'unit_price', 'sale', 'sale.currency',
+                    *names}, 'sale', list(by_id)):
             if row['type'] == 'line':
-                sale = by_id[row['sale']]
-                row['amount'] = sale._review_line_amount(row)
-                lines[sale].append(row)
+                id_ = row['sale.currency']
+                if id_ not in currencies:
+                    currencies[id_] = Currency(id_)
+                row['amount'] = _get_line_amount(row, currencies[id_])
+                lines[by_id[row['sale']]].append(row)
         return lines
-
-    def _review_line_amount(self, values):
-        return self.currency.round(
-            Decimal(str(values['quantity'] or 0))
-            * Decimal(values['unit_price'] or 0))
 
     def get_review_snapshot_amount(self, snapshot):
         "Return the untaxed amount of the lines of the snapshot"
         pool = Pool()
         Line = pool.get('sale.line')
         return sum((
-                self._review_line_amount(l)
+                _get_line_amount(l, self.currency)
                 for l in snapshot[Line.__name__].values()
                 if l['type'] == 'line'), Decimal(0))
 
     @classmethod
     def _get_review_amount(cls, sales):
-        return {
-            s: s._review_company_amount(
-                sum((l['amount'] for l in lines), Decimal(0)))
-            for s, lines in cls._select_review_lines(sales).items()}
+        pool = Pool()
+        Company = pool.get('company.company')
+        currency = Company.get_currency(Transaction().context['company'])
+        amounts = {}
+        for sale, lines in cls._select_review_lines(sales).items():
+            amount = sum((l['amount'] for l in lines), Decimal(0))
+            if lines and lines[0]['sale.currency'] != currency:
+                amount = sale._review_company_amount(amount)
+            amounts[sale] = amount
+        return amounts
 
     @classmethod
     def _get_review_margin(cls, sales):

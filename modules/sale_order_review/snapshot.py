@@ -87,19 +87,33 @@ def read(Model, names, key, ids):
 
 def select(Model, names, key, ids):
     """Return as dictionaries the columns of the names of the records whose key
-    is one of the ids, in the order of their ids"""
+    is one of the ids, in the order of their ids
+
+    A name with a dot is the one of a column of the record to which the
+    relation before it points."""
     if not ids:
         return []
     cursor = Transaction().connection.cursor()
-    table = Model.__table__()
+    table = from_ = Model.__table__()
+    targets = {}
     names = list(names)
     columns = []
     for name in names:
-        column = Column(table, name).as_(name)
+        relation, _, column_name = name.rpartition('.')
+        source, Source = table, Model
+        if relation:
+            Source = Model._fields[relation].get_target()
+            if relation not in targets:
+                target = targets[relation] = Source.__table__()
+                from_ = from_.join(
+                    target, condition=Column(table, relation) == target.id)
+            source = targets[relation]
+        column = Column(source, column_name).as_(name)
         if backend.name == 'sqlite':
-            column.output_name += f' [{Model._fields[name].sql_type().base}]'
+            sql_type = Source._fields[column_name].sql_type().base
+            column.output_name += f' [{sql_type}]'
         columns.append(column)
-    cursor.execute(*table.select(*columns,
+    cursor.execute(*from_.select(*columns,
             where=fields.SQL_OPERATORS['in'](Column(table, key), ids),
             order_by=[table.id]))
     return [dict(zip(names, row)) for row in cursor]
