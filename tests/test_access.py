@@ -130,6 +130,19 @@ def order(state, **changes):
             decisions=[d.id for s in signoffs for d in s.decisions])
 
 
+def header(order):
+    "Return the values with which a client creates another such order"
+    with server():
+        sale = Pool().get('sale.sale')(order.id)
+        return {
+            'company': sale.company.id, 'party': sale.party.id,
+            'invoice_address': sale.invoice_address.id,
+            'shipment_address': sale.shipment_address.id,
+            'warehouse': sale.warehouse.id, 'currency': sale.currency.id,
+            'quotation_date': TODAY,
+            }
+
+
 def get_state(order):
     with server():
         sale = Pool().get('sale.sale')(order.id)
@@ -420,6 +433,27 @@ def test_recorded(world, orders, state, subtests):
             world.sam('sale.sale.write', [sale.id], {'number': '4712'})
 
 
+def test_number(world, orders, subtests):
+    "A client gives no order the number of another one"
+    number, message = orders['approved'].number, "another sale has it"
+    sale, other = order('draft'), order('draft')
+    values = {**header(sale), 'number': number}
+    for method, args in [
+            ('write', ([sale.id], {'number': number})),
+            ('copy', ([sale.id], {'number': number})),
+            ('create', ([values],)),
+            ('import_data', (['party', 'number'], [["Acme", number]])),
+            ]:
+        with subtests.test(method), refused(number, message):
+            world.sam(f'sale.sale.{method}', *args)
+    for method, args in [
+            ('write', ([sale.id, other.id], {'number': '4713'})),
+            ('create', ([{**values, 'number': '4713'}] * 2,)),
+            ]:
+        with subtests.test(method, many=True), refused('4713', message):
+            world.sam(f'sale.sale.{method}', *args)
+
+
 def test_confirmed_by(world):
     "Who confirmed is not who was entered before there were rules"
     sale, other = order('approved'), employee("Fred")
@@ -480,16 +514,7 @@ def test_copy(world, orders, state):
 
 
 def test_create(world, orders):
-    with server():
-        Sale = Pool().get('sale.sale')
-        sale = Sale(orders['draft'].id)
-        values = {
-            'company': sale.company.id, 'party': sale.party.id,
-            'invoice_address': sale.invoice_address.id,
-            'shipment_address': sale.shipment_address.id,
-            'warehouse': sale.warehouse.id, 'currency': sale.currency.id,
-            'quotation_date': TODAY, 'number': '99',
-            }
+    values = {**header(orders['draft']), 'number': '99'}
     for state in ['quotation', 'confirmed', 'processing', 'done']:
         with refused():
             world.sam('sale.sale.create', [{**values, 'state': state}])

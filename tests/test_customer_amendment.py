@@ -12,7 +12,7 @@ from .review import as_user, create_sale, get, with_company
 
 class AmendmentTestCase(CreditTestCase):
     "Test the check of the credit of amendments"
-    modules = ['customer_grading', 'sale_amendment']
+    modules = ['customer_grading', 'sale_amendment', 'sale_order_review']
 
     def process(self, amount=50, **values):
         Sale = Pool().get('sale.sale')
@@ -69,6 +69,21 @@ class AmendmentTestCase(CreditTestCase):
         # Now it has room
         self.assertEqual(self.validate(amendment), ['validated'])
         self.assertFalse(open_holds(more))
+
+    @with_company
+    def test_review(self):
+        "Test who submits a held amendment for review is told so"
+        Amendment = Pool().get('sale.amendment')
+        create_policy()
+        set_limit(party(), Decimal(250))
+        fits, held = [self.amend(self.process(), q) for q in [3, 4]]
+        self.validate(held)
+        plans = Amendment.plan_reviews([fits, held])
+        texts = Amendment.get_review_held(plans)
+        self.assertEqual(list(texts), [held])
+        text, = texts[held]
+        self.assertIn(f'"{held.rec_name}" is held', text)
+        self.assertIn("credit limit of USD 250.00", text)
 
     @with_company
     def test_release(self):

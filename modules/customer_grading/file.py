@@ -1723,6 +1723,10 @@ class Invoice(CustomerFileMixin, metaclass=PoolMeta):
     __name__ = 'account.invoice'
 
 
+class Grade(CustomerFileMixin, metaclass=PoolMeta):
+    __name__ = 'customer.grade'
+
+
 class Complaint(CustomerFileMixin, metaclass=PoolMeta):
     __name__ = 'sale.complaint'
     _customer_field = 'customer'

@@ -111,7 +111,24 @@ class Point(metaclass=PoolMeta):
             ]
 
 
-class Sale(metaclass=PoolMeta):
+class HeldMixin:
+    "What is reviewed and can be held by customer credit"
+    __slots__ = ()
+
+    @classmethod
+    def get_review_held(cls, plans):
+        held = super().get_review_held(plans)
+        for plan in plans:
+            record = plan.origin
+            if record.credit_state in {'held', 'rejected'}:
+                held.setdefault(record, []).append('\n'.join(filter(None, [
+                                gettext('customer_grading.msg_review_held',
+                                    record=record.rec_name),
+                                record.credit_reasons])))
+        return held
+
+
+class Sale(HeldMixin, metaclass=PoolMeta):
     __name__ = 'sale.sale'
 
     @classmethod
@@ -254,6 +271,10 @@ class Sale(metaclass=PoolMeta):
                     limit=format_(limit)),
                 negative=limit is not None and value > limit)
         return measures
+
+
+class Amendment(HeldMixin, metaclass=PoolMeta):
+    __name__ = 'sale.amendment'
 
 
 class LimitChange(metaclass=PoolMeta):

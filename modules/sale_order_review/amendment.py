@@ -1096,6 +1096,12 @@ class SubmitAmendmentReviewStart(ModelView):
     signoffs = fields.One2Many(
         'sale.sale.submit_review.signoff', None, "Sign-offs", readonly=True,
         help="Who will have to sign.")
+    held = fields.Text(
+        "Also Held", readonly=True,
+        states={
+            'invisible': ~Eval('held'),
+            },
+        help="What holds the amendment besides its review.")
     problems = fields.Text(
         "Problems", readonly=True,
         states={

@@ -707,6 +707,12 @@ class ReleasedMixin:
             for r in records}
 
     @classmethod
+    def get_review_held(cls, plans):
+        """Return by record the list of texts of what holds what is planned
+        whatever becomes of its review, to show before it is submitted"""
+        return cls.get_release_held(plans)
+
+    @classmethod
     def check_modification(cls, mode, records, values=None, external=False):
         super().check_modification(
             mode, records, values=values, external=external)
@@ -888,7 +894,9 @@ class ReleaseReview(Wizard):
         pool = Pool()
         Configuration = pool.get('sale.configuration')
         Release = pool.get('sale.review.release')
-        _, missing, held, problems = Release.plan(self.records)
+        plans, missing, held, problems = Release.plan(self.records)
+        with without_check_access():
+            held.update(self.model.get_review_held(plans))
         values = {
             'missing': '\n'.join(t for ts in missing.values() for t in ts),
             'held': '\n'.join(t for ts in held.values() for t in ts) or None,
@@ -923,7 +931,7 @@ class ReleaseReviewStart(ModelView):
     missing = fields.Text(
         "Missing", readonly=True, help="What is bypassed.")
     held = fields.Text(
-        "Conditions", readonly=True,
+        "Also Held", readonly=True,
         states={
             'invisible': ~Eval('held'),
             },

@@ -885,6 +885,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
             # An order that is imported has its number
             cls._check_recorded(sales, {
                     n: [None, 0] for n in cls._recorded() - {'number'}})
+            cls._check_numbers({s: s.number for s in sales})
         elif mode == 'write':
             if values.keys() & {'state', 'review_state'}:
                 for sale in sales:
@@ -894,6 +895,8 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                                 sale=sale.rec_name))
             cls._check_recorded(sales, {
                     n: [v] for n, v in values.items() if n in cls._recorded()})
+            if 'number' in values:
+                cls._check_numbers(dict.fromkeys(sales, values['number']))
             cls.check_review_frozen(sales, values.keys())
 
     @classmethod
@@ -921,6 +924,27 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                 raise AccessError(gettext(
                         'sale_order_review.msg_sale_recorded',
                         sale=sale.rec_name, fields=', '.join(sorted(names))))
+
+    @classmethod
+    def _check_numbers(cls, numbers):
+        "Check that the numbers by sale are not those of other sales"
+        numbers = {
+            s: n for s, n in numbers.items() if n and s._is_reviewed()}
+        if not numbers:
+            return
+        taken = defaultdict(set)
+        for sale, number in numbers.items():
+            taken[sale.company, number].add(sale)
+        with without_check_access():
+            for sale in cls.search([
+                        ('company', 'in', list({c.id for c, _ in taken})),
+                        ('number', 'in', list({n for _, n in taken})),
+                        ]):
+                taken[sale.company, sale.number].add(sale)
+        for sale, number in numbers.items():
+            if len(taken[sale.company, number]) > 1:
+                raise AccessError(gettext(
+                        'sale_order_review.msg_sale_number', number=number))
 
     @classmethod
     def _check_history(cls, sales):
@@ -1138,8 +1162,11 @@ class SubmitReviewMixin:
         pool = Pool()
         Review = pool.get('sale.review')
         plans, problems = Review.plan(self.records)
+        with without_check_access():
+            held = self.model.get_review_held(plans)
         return {
             **self.get_start(plans),
+            'held': '\n'.join(t for ts in held.values() for t in ts) or None,
             'problems': '\n'.join(problems) or None,
             }
 
@@ -1194,6 +1221,12 @@ class SubmitReviewStart(ModelView):
     signoffs = fields.One2Many(
         'sale.sale.submit_review.signoff', None, "Sign-offs", readonly=True,
         help="Who will have to sign.")
+    held = fields.Text(
+        "Also Held", readonly=True,
+        states={
+            'invisible': ~Eval('held'),
+            },
+        help="What holds the order besides its review.")
     problems = fields.Text(
         "Problems", readonly=True,
         states={
