@@ -8,10 +8,8 @@ from trytond.transaction import Transaction
 
 from .tools import find, ref, today
 
+# Beside those of Tryton
 PAYMENT_TERMS = [
-    ("Immediate", [('remainder', None, 0)]),
-    ("30 days", [('remainder', None, 30)]),
-    ("60 days", [('remainder', None, 60)]),
     ("30% in advance, rest in 30 days", [
             ('percent_on_total', Decimal('0.3'), 0),
             ('remainder', None, 30)]),
@@ -159,7 +157,7 @@ def create_payment_terms():
     Configuration = Pool().get('account.configuration')
     configuration = Configuration(1)
     configuration.default_customer_payment_term = find(
-        'account.invoice.payment_term', name="30 days")
+        'account.invoice.payment_term', name="Net 30 days")
     configuration.save()
 
 

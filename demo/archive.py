@@ -6,10 +6,10 @@ from decimal import Decimal
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
-from .tools import act, find, progress, ref, run, today
+from .tools import act, find, progress, ref, run, set_, today
 
-# How many of the orders that are done and under way have a file
-DONE, RUNNING = 8, 3
+# How many of the orders that are done have a file
+DONE = 8
 # How many of the files are archived, complete, and only wait for a waiver
 ARCHIVED, COMPLETE, UNWAIVED = 5, 6, 7
 
@@ -82,18 +82,22 @@ def create_sequences():
 
 
 def open_files():
-    "Open the files of the oldest orders that are done and of some under way"
+    "Open the files of the oldest orders that are done and of those under way"
     pool = Pool()
     Archive = pool.get('order.archive')
     Sale = pool.get('sale.sale')
-    sales = []
-    for state, number in [('done', DONE), ('processing', RUNNING)]:
-        sales += Sale.search(
-            [('state', '=', state)], limit=number,
+    done, running = (
+        Sale.search(
+            [('state', '=', state)], limit=limit,
             order=[('sale_date', 'ASC'), ('id', 'ASC')])
-    archives = Archive.open(sales)
+        for state, limit in [('done', DONE), ('processing', None)])
+    archives = Archive.open([*done, *running])
     Archive.collect(list(archives.values()))
-    return [archives[s].id for s in sales[:DONE]]
+    for sale in done:
+        # It was settled with the last payment
+        set_(archives[sale], done_on=max(
+                l.date for i in sale.invoices for l in i.payment_lines))
+    return [archives[s].id for s in done]
 
 
 def add(id_, code, name, medium='file'):

@@ -10,8 +10,7 @@ from dateutil.relativedelta import relativedelta
 from trytond.pool import Pool
 
 from .orders import Order, click
-from .review import set_
-from .tools import act, find, progress, ref, run, today
+from .tools import act, find, progress, ref, run, set_, today
 
 INDUSTRIES = [
     ('MAR', "Marine and Offshore"),
@@ -631,7 +630,7 @@ def create_policies():
 def enter_policies():
     terms = [
         find('account.invoice.payment_term', name=n).id
-        for n in ["30 days", "30% in advance, rest in 30 days"]]
+        for n in ["Net 30 days", "30% in advance, rest in 30 days"]]
     advance = terms[1:]
     policies = [
         ("No credit", {

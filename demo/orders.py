@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from trytond.pool import Pool
 
-from .tools import act, find, run, today
+from .tools import act, find, run, set_, today
 
 
 class Order:
@@ -63,6 +63,8 @@ def _enter(party, lines, days, values):
         setattr(sale, name, value)
     sale.lines = [_get_line(_new(Line), sale, *line) for line in lines]
     sale.save()
+    if days:
+        set_(sale, entered_on=sale.quotation_date)
     return sale.id
 
 

@@ -82,7 +82,7 @@ def create():
 
 
 def create_customers():
-    domestic = find('account.invoice.payment_term', name="30 days").id
+    domestic = find('account.invoice.payment_term', name="Net 30 days").id
     abroad = find(
         'account.invoice.payment_term',
         name="30% in advance, rest in 30 days").id

@@ -7,11 +7,11 @@ from collections import defaultdict
 from decimal import Decimal
 
 from trytond.pool import Pool
-from trytond.transaction import Transaction
 
 from .orders import Order, by_login, click, collect, invoice, ship
-from .tools import act, find, progress, ref, run, today
+from .tools import act, find, progress, ref, run, set_, today
 
+ENTRY_DAYS = 3
 RULES = [
     ("Completeness and terms", 'SALES', 1, {
             'minimum_amount': Decimal(25_000),
@@ -178,7 +178,7 @@ def create_rules():
     create_sequences()
     Configuration = Pool().get('sale.configuration')
     Configuration.write([Configuration(1)], {
-            'entry_days': 3,
+            'entry_days': ENTRY_DAYS,
             'review_executing_departments': [
                 ('add', [find('company.department', code='PROD').id])],
             })
@@ -331,7 +331,7 @@ def create_second_round():
     order = Order(
         'sales', "Polarmat Foods AS", [('IP-24', 12), ('CP-00', 2)],
         description="Line control, hall 3", channel="Meeting",
-        payment_term="60 days", requirements=[{
+        payment_term="Net 60 days", requirements=[{
                 'kind': kind,
                 'text': text,
                 'source': source,
@@ -369,7 +369,7 @@ def create_imposed():
     "Finance approves if a third is paid in advance, which Sales must agree"
     order = request(
         'sales2', "Schwarzwald Messtechnik GmbH", [('IP-32', 24)],
-        description="Panels for measuring cells", payment_term="60 days")
+        description="Panels for measuring cells", payment_term="Net 60 days")
     sign([order], 'SALES')
     sign([order], 'PROD')
     term = run(lambda: find(
@@ -673,7 +673,12 @@ def _backdate(sale_id, days, due):
         for record in [sale, *sale.lines]:
             set_(record, create_date=moment - dt.timedelta(hours=2))
         quoted = min(sale.quotation_date, moment.date())
-        set_(sale, quotation_date=quoted)
+        set_(sale, quotation_date=quoted, entered_on=quoted)
+        if sale.contract_date:
+            set_(sale,
+                contract_date=quoted,
+                entry_deadline=review.company.add_working_days(
+                    quoted, ENTRY_DAYS))
 
     stages = sorted({s.stage for s in review.signoffs})
     for stage in stages:
@@ -696,15 +701,6 @@ def _backdate(sale_id, days, due):
         moment = last
     if review.closed_at:
         set_(review, closed_at=moment)
-
-
-def set_(record, **values):
-    table = record.__table__()
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*table.update(
-            [getattr(table, name) for name in values],
-            list(values.values()),
-            where=table.id == record.id))
 
 
 def forget_notifications():

@@ -71,3 +71,12 @@ def progress(items):
         yield item
     if sys.stdout.isatty():
         print('\r\033[K', end='', flush=True)
+
+
+def set_(record, **values):
+    table = record.__table__()
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*table.update(
+            [getattr(table, name) for name in values],
+            list(values.values()),
+            where=table.id == record.id))
