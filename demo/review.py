@@ -11,7 +11,6 @@ from trytond.pool import Pool
 from .orders import Order, by_login, click, collect, invoice, ship
 from .tools import act, find, progress, ref, run, set_, today
 
-ENTRY_DAYS = 3
 RULES = [
     ("Completeness and terms", 'SALES', 1, {
             'minimum_amount': Decimal(25_000),
@@ -178,7 +177,7 @@ def create_rules():
     create_sequences()
     Configuration = Pool().get('sale.configuration')
     Configuration.write([Configuration(1)], {
-            'entry_days': ENTRY_DAYS,
+            'entry_days': 3,
             'review_executing_departments': [
                 ('add', [find('company.department', code='PROD').id])],
             })
@@ -674,11 +673,6 @@ def _backdate(sale_id, days, due):
             set_(record, create_date=moment - dt.timedelta(hours=2))
         quoted = min(sale.quotation_date, moment.date())
         set_(sale, quotation_date=quoted, entered_on=quoted)
-        if sale.contract_date:
-            set_(sale,
-                contract_date=quoted,
-                entry_deadline=review.company.add_working_days(
-                    quoted, ENTRY_DAYS))
 
     stages = sorted({s.stage for s in review.signoffs})
     for stage in stages:
