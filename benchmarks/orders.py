@@ -67,7 +67,7 @@ def no_rule(options):
     criteria that there are or, as in the other rows, of their amount"""
     for active, reach in [(True, 1.5), (False, 1.05)]:
         server.run('ours', company.activate_other_rules, active)
-        # A few pairs cannot tell what is allowed here
+        # A few pairs are too few to tell such small differences
         for size, times in [
                 (1, 8 * options.times), (options.batch, 3 * options.times)]:
             yield _no_rule(

@@ -446,6 +446,12 @@ def test_number(world, orders, subtests):
             ]:
         with subtests.test(method), refused(number, message):
             world.sam(f'sale.sale.{method}', *args)
+    with subtests.test(spaces=True), refused(number, message):
+        world.sam('sale.sale.write', [sale.id], {'number': f' {number} '})
+    with subtests.test(groups=True), refused('4713', message):
+        world.sam(
+            'sale.sale.write', [sale.id], {'number': '4713'},
+            [other.id], {'number': '4713'})
     for method, args in [
             ('write', ([sale.id, other.id], {'number': '4713'})),
             ('create', ([{**values, 'number': '4713'}] * 2,)),

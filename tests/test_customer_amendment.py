@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from trytond.modules.customer_grading.exceptions import CreditBlockedError
 from trytond.pool import Pool
+from trytond.transaction import Transaction
 
 from .credit import CreditTestCase, create_policy, open_holds, party, set_limit
 from .review import as_user, create_sale, get, with_company
@@ -12,7 +13,7 @@ from .review import as_user, create_sale, get, with_company
 
 class AmendmentTestCase(CreditTestCase):
     "Test the check of the credit of amendments"
-    modules = ['customer_grading', 'sale_amendment', 'sale_order_review']
+    modules = ['customer_grading', 'sale_amendment']
 
     def process(self, amount=50, **values):
         Sale = Pool().get('sale.sale')
@@ -69,21 +70,6 @@ class AmendmentTestCase(CreditTestCase):
         # Now it has room
         self.assertEqual(self.validate(amendment), ['validated'])
         self.assertFalse(open_holds(more))
-
-    @with_company
-    def test_review(self):
-        "Test who submits a held amendment for review is told so"
-        Amendment = Pool().get('sale.amendment')
-        create_policy()
-        set_limit(party(), Decimal(250))
-        fits, held = [self.amend(self.process(), q) for q in [3, 4]]
-        self.validate(held)
-        plans = Amendment.plan_reviews([fits, held])
-        texts = Amendment.get_review_held(plans)
-        self.assertEqual(list(texts), [held])
-        text, = texts[held]
-        self.assertIn(f'"{held.rec_name}" is held', text)
-        self.assertIn("credit limit of USD 250.00", text)
 
     @with_company
     def test_release(self):
@@ -148,3 +134,35 @@ class AmendmentTestCase(CreditTestCase):
         # Nobody is left to decide on what is gone
         type(amendment).delete([amendment])
         self.assertFalse(open_holds(sale))
+
+
+class ReviewedAmendmentTestCase(CreditTestCase):
+    "Test the credit of amendments that are reviewed"
+    modules = ['customer_grading', 'sale_amendment', 'sale_order_review']
+    process, amend = AmendmentTestCase.process, AmendmentTestCase.amend
+
+    @with_company
+    def test_held(self):
+        "Test who submits an amendment is told that it will be held"
+        pool = Pool()
+        Access = pool.get('ir.model.access')
+        Amendment = pool.get('sale.amendment')
+        create_policy()
+        set_limit(party(), Decimal(250))
+        fits, held = [self.amend(self.process(), q) for q in [3, 4]]
+        texts = Amendment.get_review_held(
+            Amendment.plan_reviews([fits, held]))
+        self.assertEqual(list(texts), [held])
+        text, = texts[held]
+        self.assertIn(f'"{held.rec_name}" does not pass', text)
+        self.assertIn("credit limit of USD 250.00", text)
+        self.assertFalse(open_holds(held.sale))
+        # Who may not read the holds is not told why
+        with Transaction().set_user(0):
+            Access.write(
+                Access.search([('model', '=', 'sale.credit.hold')]),
+                {'perm_read': False})
+        with as_user("Sven"):
+            hidden, = Amendment.get_review_held(
+                Amendment.plan_reviews([held]))[held]
+            self.assertNotIn("250.00", hidden)

@@ -14,6 +14,7 @@ from trytond.tests.test_tryton import (
     TestCase, activate_module, with_transaction)
 from trytond.transaction import Transaction
 
+from .customer import create_file
 from .grading import company
 from .grading_run import (
     TODAY, RunTestCase, add_receivable, add_sale, grade, party)
@@ -93,6 +94,17 @@ class OverrideRunTestCase(RunTestCase):
                 Transaction().set_context(company=company().id):
             Override.expire()
         self.assertEqual(current("Acme"), {'Acme': 'B'})
+
+    @with_company
+    def test_file(self):
+        "Test the file of a customer leads to its grades"
+        Grade = Pool().get('customer.grade')
+        file = create_file(party("Acme"), company())
+        for name in ["Acme", "Borg"]:
+            override(name, 'A')
+        found, = Grade.search([('customer_file', '=', file.id)])
+        self.assertEqual(found.party.name, "Acme")
+        self.assertEqual(found.customer_file, file)
 
     @with_company
     def test_policy(self):

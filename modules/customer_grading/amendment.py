@@ -85,7 +85,7 @@ class Amendment(metaclass=PoolMeta):
 
     @classmethod
     @without_check_access
-    def check_credit(cls, amendments):
+    def check_credit(cls, amendments, final=True):
         """Return by amendment the result of the check, without those that
         neither add to what is owed nor change who pays or when"""
         pool = Pool()
@@ -96,7 +96,7 @@ class Amendment(metaclass=PoolMeta):
             if Policy.get_active(amendment.sale.company):
                 if order := amendment._get_credit_order():
                     orders.append(order)
-        return Hold.check(orders)
+        return Hold.check(orders, final=final)
 
     def _get_credit_order(self):
         "Return what is to check of the sale as it will be"

@@ -3,6 +3,7 @@
 
 from decimal import Decimal
 
+from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.model.exceptions import AccessError
@@ -11,7 +12,7 @@ from trytond.modules.currency.fields import Monetary
 from trytond.modules.sale_order_review.measure import known, unknown
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
-from trytond.transaction import without_check_access
+from trytond.transaction import check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import ExposureError
@@ -117,14 +118,28 @@ class HeldMixin:
 
     @classmethod
     def get_review_held(cls, plans):
+        pool = Pool()
+        Hold = pool.get('sale.credit.hold')
+        ModelAccess = pool.get('ir.model.access')
         held = super().get_review_held(plans)
-        for plan in plans:
-            record = plan.origin
-            if record.credit_state in {'held', 'rejected'}:
-                held.setdefault(record, []).append('\n'.join(filter(None, [
-                                gettext('customer_grading.msg_review_held',
-                                    record=record.rec_name),
-                                record.credit_reasons])))
+        if not plans:
+            return held
+        with check_access():
+            readable = ModelAccess.check(
+                Hold.__name__, 'read', raise_exception=False)
+        try:
+            checks = cls.check_credit([p.origin for p in plans], final=False)
+        except UserError as exception:
+            # It is only told of what the confirmation will raise
+            held.setdefault(plans[0].origin, []).append(exception.message)
+            return held
+        for record, check in checks.items():
+            if check.action in {'hold', 'block'}:
+                texts = [gettext('customer_grading.msg_review_held',
+                        record=record.rec_name)]
+                if readable:
+                    texts.append(check.text)
+                held.setdefault(record, []).append('\n'.join(texts))
         return held
 
 

@@ -1097,7 +1097,7 @@ class SubmitAmendmentReviewStart(ModelView):
         'sale.sale.submit_review.signoff', None, "Sign-offs", readonly=True,
         help="Who will have to sign.")
     held = fields.Text(
-        "Also Held", readonly=True,
+        "Also Held By", readonly=True,
         states={
             'invisible': ~Eval('held'),
             },

@@ -278,7 +278,7 @@ class Release(EvidenceMixin, ModelSQL, ModelView):
         problems = Model.get_release_problems(records)
         records = [r for r in records if r not in problems]
         plans, missing = Model.plan_releases(records)
-        held = Model.get_release_held(plans)
+        held = Model.get_review_held(plans)
         _, releases = cls.release_missing(
             missing, {p.origin: p.text for p in plans})
         released = {r.origin: r for r in releases}
@@ -894,9 +894,7 @@ class ReleaseReview(Wizard):
         pool = Pool()
         Configuration = pool.get('sale.configuration')
         Release = pool.get('sale.review.release')
-        plans, missing, held, problems = Release.plan(self.records)
-        with without_check_access():
-            held.update(self.model.get_review_held(plans))
+        _, missing, held, problems = Release.plan(self.records)
         values = {
             'missing': '\n'.join(t for ts in missing.values() for t in ts),
             'held': '\n'.join(t for ts in held.values() for t in ts) or None,
@@ -931,11 +929,11 @@ class ReleaseReviewStart(ModelView):
     missing = fields.Text(
         "Missing", readonly=True, help="What is bypassed.")
     held = fields.Text(
-        "Also Held", readonly=True,
+        "Also Held By", readonly=True,
         states={
             'invisible': ~Eval('held'),
             },
-        help="What holds the order also when it is released.")
+        help="What still holds the order once it is released.")
     problems = fields.Text(
         "Problems", readonly=True,
         states={

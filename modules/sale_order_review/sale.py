@@ -863,6 +863,21 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
             cls.write(sales, {'review_state': state})
 
     @classmethod
+    def write(cls, *args):
+        transaction = Transaction()
+        before = {}
+        if transaction.user and transaction.check_access:
+            for sales, values in zip(args[::2], args[1::2]):
+                if values.keys() & {'company', 'number'}:
+                    before.update(
+                        (s.id, (s.company, s.number)) for s in sales)
+        super().write(*args)
+        # What is stored can differ from the values
+        cls._check_numbers([
+                s for s in cls.browse(list(before))
+                if (s.company, s.number) != before[s.id]])
+
+    @classmethod
     def check_modification(cls, mode, sales, values=None, external=False):
         super().check_modification(
             mode, sales, values=values, external=external)
@@ -885,7 +900,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
             # An order that is imported has its number
             cls._check_recorded(sales, {
                     n: [None, 0] for n in cls._recorded() - {'number'}})
-            cls._check_numbers({s: s.number for s in sales})
+            cls._check_numbers(sales)
         elif mode == 'write':
             if values.keys() & {'state', 'review_state'}:
                 for sale in sales:
@@ -895,8 +910,6 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                                 sale=sale.rec_name))
             cls._check_recorded(sales, {
                     n: [v] for n, v in values.items() if n in cls._recorded()})
-            if 'number' in values:
-                cls._check_numbers(dict.fromkeys(sales, values['number']))
             cls.check_review_frozen(sales, values.keys())
 
     @classmethod
@@ -926,25 +939,25 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                         sale=sale.rec_name, fields=', '.join(sorted(names))))
 
     @classmethod
-    def _check_numbers(cls, numbers):
-        "Check that the numbers by sale are not those of other sales"
-        numbers = {
-            s: n for s, n in numbers.items() if n and s._is_reviewed()}
-        if not numbers:
+    def _check_numbers(cls, sales):
+        "Check that the numbers that were entered are not those of other sales"
+        if not (sales := [s for s in sales if s.number]):
             return
-        taken = defaultdict(set)
-        for sale, number in numbers.items():
-            taken[sale.company, number].add(sale)
+        same = defaultdict(list)
         with without_check_access():
             for sale in cls.search([
-                        ('company', 'in', list({c.id for c, _ in taken})),
-                        ('number', 'in', list({n for _, n in taken})),
+                        ('company', 'in', list({s.company.id for s in sales})),
+                        ('number', 'in', list({s.number for s in sales})),
                         ]):
-                taken[sale.company, sale.number].add(sale)
-        for sale, number in numbers.items():
-            if len(taken[sale.company, number]) > 1:
-                raise AccessError(gettext(
-                        'sale_order_review.msg_sale_number', number=number))
+                same[sale.company, sale.number].append(sale)
+            for sale in sales:
+                others = same[sale.company, sale.number]
+                if len(others) > 1 and any(
+                        s._is_reviewed() or s.reviews or s.releases
+                        for s in others):
+                    raise AccessError(gettext(
+                            'sale_order_review.msg_sale_number',
+                            number=sale.number))
 
     @classmethod
     def _check_history(cls, sales):
@@ -1222,7 +1235,7 @@ class SubmitReviewStart(ModelView):
         'sale.sale.submit_review.signoff', None, "Sign-offs", readonly=True,
         help="Who will have to sign.")
     held = fields.Text(
-        "Also Held", readonly=True,
+        "Also Held By", readonly=True,
         states={
             'invisible': ~Eval('held'),
             },

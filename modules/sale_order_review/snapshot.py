@@ -106,7 +106,8 @@ def select(Model, names, key, ids):
             if relation not in targets:
                 target = targets[relation] = Source.__table__()
                 from_ = from_.join(
-                    target, condition=Column(table, relation) == target.id)
+                    target, 'LEFT',
+                    condition=Column(table, relation) == target.id)
             source = targets[relation]
         column = Column(source, column_name).as_(name)
         if backend.name == 'sqlite':
