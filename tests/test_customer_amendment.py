@@ -147,6 +147,7 @@ class ReviewedAmendmentTestCase(CreditTestCase):
         pool = Pool()
         Access = pool.get('ir.model.access')
         Amendment = pool.get('sale.amendment')
+        Release = pool.get('sale.review.release')
         create_policy()
         set_limit(party(), Decimal(250))
         fits, held = [self.amend(self.process(), q) for q in [3, 4]]
@@ -157,6 +158,11 @@ class ReviewedAmendmentTestCase(CreditTestCase):
         self.assertIn(f'"{held.rec_name}" does not pass', text)
         self.assertIn("credit limit of USD 250.00", text)
         self.assertFalse(open_holds(held.sale))
+        # Nor does a release lift it
+        Amendment.write([fits, held], {
+                'reason': "More guests", 'asked_by': 'customer'})
+        _, _, still, _ = Release.plan([fits, held])
+        self.assertEqual(still, texts)
         # Who may not read the holds is not told why
         with Transaction().set_user(0):
             Access.write(
