@@ -872,10 +872,11 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                     before.update(
                         (s.id, (s.company, s.number)) for s in sales)
         super().write(*args)
-        # What is stored can differ from the values
-        cls._check_numbers([
-                s for s in cls.browse(list(before))
-                if (s.company, s.number) != before[s.id]])
+        if before:
+            # What is stored can differ from the values
+            cls._check_numbers([
+                    s for s in cls.browse(list(before))
+                    if (s.company, s.number) != before[s.id]])
 
     @classmethod
     def check_modification(cls, mode, sales, values=None, external=False):
@@ -932,8 +933,7 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                     value = value.id
                 if value not in values and (value or name != 'number'):
                     names.append(cls.__names__(name)['field'])
-            if names and (
-                    sale._is_reviewed() or sale.reviews or sale.releases):
+            if names and sale._has_evidence():
                 raise AccessError(gettext(
                         'sale_order_review.msg_sale_recorded',
                         sale=sale.rec_name, fields=', '.join(sorted(names))))
@@ -952,9 +952,8 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
                 same[sale.company, sale.number].append(sale)
             for sale in sales:
                 others = same[sale.company, sale.number]
-                if len(others) > 1 and any(
-                        s._is_reviewed() or s.reviews or s.releases
-                        for s in others):
+                if (len(others) > 1
+                        and any(s._has_evidence() for s in others)):
                     raise AccessError(gettext(
                             'sale_order_review.msg_sale_number',
                             number=sale.number))
@@ -965,6 +964,10 @@ class Sale(MeasureMixin, metaclass=PoolMeta):
         if (Transaction().context.get('_datetime')
                 and any(s._is_reviewed() for s in sales)):
             raise AccessError(gettext('sale_order_review.msg_history'))
+
+    def _has_evidence(self):
+        "Return whether the sale is subject to review or has been"
+        return bool(self._is_reviewed() or self.reviews or self.releases)
 
     def _is_reviewed(self):
         "Return whether orders of the company are subject to review"
