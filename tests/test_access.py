@@ -460,6 +460,18 @@ def test_number(world, orders, subtests):
             world.sam(f'sale.sale.{method}', *args)
 
 
+def test_number_of_company(world, orders):
+    "Nor does it move an order to where another one has its number"
+    number, company = (
+        orders['approved'].number,
+        get('company.company', ('party.name', '=', "B")))
+    values = header(orders['draft'])
+    sale, = world.bob('sale.sale.create', [{
+                **values, 'company': company, 'number': number}])
+    with refused(number, "another sale has it"):
+        world.bob('sale.sale.write', [sale], {'company': values['company']})
+
+
 def test_confirmed_by(world):
     "Who confirmed is not who was entered before there were rules"
     sale, other = order('approved'), employee("Fred")
